@@ -1,0 +1,1 @@
+"""The telemetry record: declaration, derived types, strict reader."""
