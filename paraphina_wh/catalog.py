@@ -1,0 +1,177 @@
+"""The views over a warehouse: for our own connections, for the DuckDB shell, and as a catalog file."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from paraphina_wh import commit
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ledger import LEDGER
+from paraphina_wh.telemetry.shape import TICKS, column_types
+from paraphina_wh.warehouse import FORMAT, Warehouse, hive_folder, new_batch, sql_text
+
+_SOURCE = re.compile(r"(read_parquet\(\s*')([^']*)'")
+# The oldest storage format: every shell since DuckDB 1.0 opens the catalog file.
+_CATALOG_STORAGE = "v1.0.0"
+_EMPTY_KEY = "any"
+
+
+@cache
+def sql_folder() -> Path:
+    """Return the folder of the .sql files: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).parent
+    return next(p for p in (package / "sql", package.parent / "sql") if p.is_dir())
+
+
+@cache
+def view_files() -> dict[str, Path]:
+    """Return view name -> .sql file, in the order in which they must be created."""
+    return {path.stem.split("_", 1)[1]: path for path in sorted(sql_folder().glob("[0-9]*.sql"))}
+
+
+def view_sql(name: str, base: Path) -> str:
+    """Return the text of a view with its Parquet paths below base instead of relative to the warehouse."""
+    text = view_files()[name].read_text()
+    return _SOURCE.sub(lambda m: m[1] + sql_text(_no_glob(str(base)) + "/" + m[2])[1:], text)
+
+
+def _no_glob(path: str) -> str:
+    """Escape the characters of a folder name that a glob would take for its own."""
+    return re.sub(r"[*?\[]", lambda m: f"[{m[0]}]", path)
+
+
+def connect(warehouse: Warehouse, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection with all views; a warehouse that does not exist gives empty ones."""
+    base = warehouse.path if warehouse.exists else _empty_base()
+    connection = duckdb.connect(":memory:", config={"threads": threads} if threads else {})
+    for name in view_files():
+        connection.execute(view_sql(name, base))
+    return connection
+
+
+@cache
+def _empty_base() -> Path:
+    """Return a folder with the zero-row files alone, gone when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="paraphina-wh-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    empty = Warehouse(folder, folder)
+    _write_zero_rows(empty)
+    return folder
+
+
+def set_up(warehouse: Warehouse) -> None:
+    """Create the warehouse folder if needed, and bring `init.sql` and the catalog file up to date.
+
+    Zero-row files fix the types of every table, so that views bind on an empty warehouse and readers without
+    a schema always see text keys.
+    """
+    if not warehouse.exists:
+        _write_zero_rows(warehouse)
+        commit.write_atomically(warehouse.path / "FORMAT", f"{FORMAT}\n".encode())
+    _refresh_catalog(warehouse)
+
+
+def _write_zero_rows(warehouse: Warehouse) -> None:
+    connection = duckdb.connect(":memory:")
+    connection.execute(
+        f"CREATE VIEW ticks AS {zero_rows(ticks_columns() | {'profile': 'VARCHAR', 'label': 'VARCHAR'})}"
+    )
+    connection.execute(view_files()["condensed_ticks"].read_text())
+    ledger = column_types(LEDGER)
+    tables = {
+        warehouse.ticks_file(_EMPTY_KEY, _EMPTY_KEY, "schema"): zero_rows(ticks_columns()),
+        warehouse.runs_file(_EMPTY_KEY, "schema"): (
+            f"SELECT l.*, c.* EXCLUDE (profile, label, run_id) FROM ({zero_rows(ledger)}) l, condensed_ticks c"
+        ),
+        warehouse.datasets_file(_EMPTY_KEY, "schema"): zero_rows(dataset_columns()),
+    }
+    with commit.staging_folder(warehouse.staging, new_batch()) as staging:
+        moves = []
+        for i, (final, query) in enumerate(tables.items()):
+            staged = staging / f"{i}.parquet"
+            connection.execute(f"COPY ({query}) TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
+            moves.append((staged, final))
+        commit.publish(moves)
+
+
+def zero_rows(columns: dict[str, str]) -> str:
+    """Return a query of these columns and types without rows."""
+    return "SELECT " + ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items()) + " WHERE false"
+
+
+def ticks_columns() -> dict[str, str]:
+    """Return the columns of a telemetry Parquet file: run_id, the declared record, extra."""
+    # JSON text is kept as VARCHAR: Polars and pyarrow have no plain type for Parquet's JSON.
+    stored = {name: kind.replace("JSON", "VARCHAR") for name, kind in column_types(TICKS).items()}
+    return {"run_id": "VARCHAR", **stored, "extra": "VARCHAR"}
+
+
+def dataset_columns() -> dict[str, str]:
+    """Return the columns of a datasets Parquet file (the folder key `dataset` aside)."""
+    from paraphina_wh.datasets import COLUMNS
+
+    return COLUMNS
+
+
+def _refresh_catalog(warehouse: Warehouse) -> None:
+    script = _init_script(warehouse.path)
+    init = warehouse.path / "init.sql"
+    if init.is_file() and init.read_text() == script and (warehouse.path / "paraphina.duckdb").is_file():
+        return
+    _write_catalog_file(warehouse)
+    commit.write_atomically(init, script.encode())
+
+
+def _init_script(base: Path) -> str:
+    # With .bail a statement that one shell version does not know would end the whole shell.
+    head = ".bail off\n-- The views of this warehouse: duckdb -init init.sql\n"
+    return head + "\n".join(view_sql(name, base) for name in view_files())
+
+
+def _write_catalog_file(warehouse: Warehouse) -> None:
+    final = warehouse.path / "paraphina.duckdb"
+    # DuckDB would replay a log left behind by a killed shell into the new file.
+    final.with_name(final.name + ".wal").unlink(missing_ok=True)
+    with commit.staging_folder(warehouse.staging, new_batch()) as staging:
+        staged = staging / "catalog.duckdb"
+        with duckdb.connect(":memory:") as connection:
+            connection.execute(f"ATTACH {sql_text(str(staged))} AS catalog (STORAGE_VERSION '{_CATALOG_STORAGE}')")
+            connection.execute("USE catalog")
+            for name in view_files():
+                connection.execute(view_sql(name, warehouse.path))
+            connection.execute("USE memory")
+            connection.execute("DETACH catalog")
+        staged.chmod(0o444)
+        commit.publish([(staged, final)])
+
+
+def view_names() -> list[str]:
+    """Return the names of all views."""
+    return list(view_files())
+
+
+def check_view(name: str) -> None:
+    """Raise a WarehouseError (exit code 2) that lists the views when there is none of this name."""
+    if name not in view_files():
+        raise WarehouseError(f"no view named {name!r}", "views: " + ", ".join(view_files()), exit_code=2)
+
+
+__all__ = [
+    "check_view",
+    "connect",
+    "hive_folder",
+    "set_up",
+    "sql_folder",
+    "ticks_columns",
+    "view_files",
+    "view_names",
+    "view_sql",
+    "zero_rows",
+]

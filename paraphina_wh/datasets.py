@@ -1,0 +1,3 @@
+"""Versioned research datasets."""
+
+COLUMNS = {"line_no": "BIGINT"}

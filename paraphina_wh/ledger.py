@@ -1,0 +1,114 @@
+"""The ledger row of a run, declared once: identity, provenance, stdout metrics and the account of its bytes.
+
+A `runs` Parquet file holds these columns followed by those of the view `condensed_ticks`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+import msgspec
+
+from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN, unit
+from paraphina_wh.telemetry.shape import Contract
+
+_Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
+
+
+class LedgerRow(msgspec.Struct, kw_only=True):
+    """One event in the life of a run: it came in, or it was withdrawn."""
+
+    event: Annotated[str, unit("-", "run: the run came in; withdrawn: it was taken out again")] = "run"
+    run_id: Annotated[str, unit("-", "identity: profile, label and content, hashed")]
+    batch_id: Annotated[str, unit("-", "batch that committed the row; sorts by time")]
+    supersedes: Annotated[str | None, unit("-", "run_id of the run this row takes out of the answers")] = None
+
+    # identity
+    run_name: Annotated[str | None, unit("-", "name of the run inside its experiment")] = None
+    plan_key: Annotated[str | None, unit("-", "what was planned, hashed: a sweep resumes by it")] = None
+    evidence_id: Annotated[str | None, unit("-", "content without label: equal for identical repeats")] = None
+    profile: Annotated[str, unit("-", "risk profile")]
+    label: Annotated[str, unit("-", "label of the run; JSON of the label keys for stdout runs")]
+    label_json: Annotated[str | None, unit("-", "label keys as JSON text")] = None
+    repeat: Annotated[_Int | None, unit("-", "repeat index")] = None
+    seed: Annotated[_Int | None, unit("-", "seed of the run; null when none was passed")] = None
+    status: Annotated[str, unit("-", "ok, failed or timeout")] = "ok"
+    error: Annotated[str | None, unit("-", "why the run failed")] = None
+
+    # knobs that differ from the profile
+    init_q_tao: Annotated[float | None, unit("tao", "initial inventory set; null = profile")] = None
+    band_base: Annotated[float | None, unit("tao", "hedge band set; null = profile")] = None
+    hedge_max_step: Annotated[float | None, unit("tao", "largest hedge step set; null = profile")] = None
+    mm_size_eta: Annotated[float | None, unit("-", "size penalty set; null = profile")] = None
+    vol_ref: Annotated[float | None, unit("frac/day", "reference volatility set; null = profile")] = None
+    daily_loss_limit: Annotated[float | None, unit("usd", "loss limit set; null = profile")] = None
+    knobs_json: Annotated[str | None, unit("-", "all PARAPHINA_* knobs set, as JSON text")] = None
+
+    # provenance
+    engine: Annotated[str | None, unit("-", "reference for the embedded engine, external, or null if unknown")] = None
+    engine_path: Annotated[str | None, unit("-", "engine binary")] = None
+    engine_version: Annotated[str | None, unit("-", "what the engine says of its version")] = None
+    engine_sha256: Annotated[str | None, unit("-", "hash of the engine binary")] = None
+    engine_commit: Annotated[str | None, unit("-", "git commit of the engine checkout")] = None
+    cfg_version: Annotated[str | None, unit("-", "config release, from the stdout banner")] = None
+    cfg_hash: Annotated[str | None, unit("-", "hash of profile and knobs, from the stdout banner")] = None
+    command_json: Annotated[str | None, unit("-", "command line, as a JSON array")] = None
+    ticks_requested: Annotated[_Int | None, unit("ticks", "ticks asked for")] = None
+    started_at: Annotated[str | None, unit("-", "start of the engine, ISO 8601 UTC")] = None
+    duration_sec: Annotated[float | None, unit("s", "wall time of the engine")] = None
+    returncode: Annotated[_Int | None, unit("-", "return code of the engine; negative = signal")] = None
+    attempts: Annotated[_Int | None, unit("count", "times the engine was started")] = None
+
+    # stdout of the engine
+    stdout_pnl_realised: Annotated[float | None, unit("usd", "realised PnL, 2 decimals")] = None
+    stdout_pnl_unrealised: Annotated[float | None, unit("usd", "unrealised PnL, 2 decimals")] = None
+    stdout_pnl_total: Annotated[float | None, unit("usd", "total PnL, 2 decimals")] = None
+    stdout_kill_switch: Annotated[bool | None, unit("-", "kill switch of the summary")] = None
+    stdout_kill_reason: Annotated[str | None, unit("-", "kill reason of the summary")] = None
+    stdout_kill_tick: Annotated[_Int | None, unit("ticks", "tick of the kill line")] = None
+    stdout_risk_regime: Annotated[str | None, unit("-", "final regime of the summary")] = None
+    stdout_usable: Annotated[bool | None, unit("-", "a PnL summary was found; null without stdout")] = None
+
+    # the source and the account of its bytes
+    telemetry_path: Annotated[str | None, unit("-", "telemetry file, relative to ROOT when below it")] = None
+    source_bytes: Annotated[_Int | None, unit("bytes", "telemetry, decompressed")] = None
+    source_sha256: Annotated[str | None, unit("-", "hash of the telemetry, decompressed")] = None
+    compressed_sha256: Annotated[str | None, unit("-", "hash of the compressed file; null for plain files")] = None
+    stdout_sha256: Annotated[str | None, unit("-", "hash of the engine's stdout")] = None
+    lines: Annotated[_Int | None, unit("count", "lines = rows + quarantined + blank")] = None
+    rows: Annotated[_Int | None, unit("count", "lines that became ticks")] = None
+    quarantined: Annotated[_Int | None, unit("count", "lines put aside")] = None
+    blank: Annotated[_Int | None, unit("count", "blank lines")] = None
+    row_bytes: Annotated[_Int | None, unit("bytes", "bytes of the rows")] = None
+    quarantined_bytes: Annotated[_Int | None, unit("bytes", "bytes of the lines put aside")] = None
+    blank_bytes: Annotated[_Int | None, unit("bytes", "bytes of the blank lines")] = None
+    truncated: Annotated[bool | None, unit("-", "the last line was cut off")] = None
+    unknown_fields: Annotated[str | None, unit("-", "undeclared fields as JSON: path -> first line, count, types")] = (
+        None
+    )
+    warnings: Annotated[str | None, unit("-", "what was odd but allowed, as a JSON array")] = None
+
+    # how it is stored
+    stored_bytes: Annotated[_Int | None, unit("bytes", "size of the Parquet file of its ticks")] = None
+    stored_sha256: Annotated[str | None, unit("-", "hash of the Parquet file of its ticks")] = None
+    ingested_at: Annotated[str | None, unit("-", "when it was condensed, ISO 8601 UTC")] = None
+    ingest_sec: Annotated[float | None, unit("s", "time the ingest of this file took")] = None
+
+
+LEDGER = Contract("ledger", LedgerRow, "run_id")
+
+
+def run_id_of(profile: str, label: str, content_sha256: str) -> str:
+    """Return the identity of a run: 32 hex digits from profile, label and the hash of its content."""
+    return _digest(profile, label, content_sha256)
+
+
+def evidence_id_of(profile: str, content_sha256: str) -> str:
+    """Return what identical repeats of a run share, whatever their label."""
+    return _digest(profile, content_sha256)
+
+
+def _digest(*parts: str) -> str:
+    # JSON keeps the parts apart: ("a", "bc") and ("ab", "c") must differ.
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]

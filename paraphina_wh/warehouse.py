@@ -1,0 +1,170 @@
+"""Where everything lies, and connections that know the views.
+
+A warehouse is a folder of Parquet files; whatever else is in it can be rebuilt from them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from paraphina_wh.errors import WarehouseError
+
+if TYPE_CHECKING:
+    import duckdb
+
+FORMAT = "1"
+LONGEST_NAME_BYTES = 255
+_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+_NUMBER_OR_DATE = re.compile(
+    r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|\d{4}-\d{1,2}-\d{1,2}([T ].*)?|true|false", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A warehouse folder and the ROOT its artefacts lie in.
+
+    root: where `runs/` and the dataset files lie.
+    path: the warehouse folder itself, `ROOT/warehouse` unless told otherwise.
+    """
+
+    root: Path
+    path: Path
+
+    @cached_property
+    def telemetry(self) -> Path:
+        """Ticks: `profile=<p>/label=<l>/<run_id>.parquet`."""
+        return self.path / "telemetry"
+
+    @cached_property
+    def runs(self) -> Path:
+        """Ledger rows of runs: `experiment=<e>/<batch>.parquet`."""
+        return self.path / "runs"
+
+    @cached_property
+    def datasets(self) -> Path:
+        """Rows of the versioned datasets: `dataset=<name>/<batch>.parquet`."""
+        return self.path / "datasets"
+
+    @cached_property
+    def quarantine(self) -> Path:
+        """Rejected lines: `<run_id>.jsonl`."""
+        return self.path / "quarantine"
+
+    @cached_property
+    def staging(self) -> Path:
+        """Unfinished writes; nothing in it counts."""
+        return self.path / "_staging"
+
+    @property
+    def exists(self) -> bool:
+        """Tell whether the folder has been set up."""
+        return (self.path / "FORMAT").is_file()
+
+    def ticks_file(self, profile: str, label: str, run_id: str) -> Path:
+        """Return where the ticks of a run lie."""
+        return self.telemetry / hive_folder("profile", profile) / hive_folder("label", label) / f"{run_id}.parquet"
+
+    def runs_file(self, experiment: str, batch: str) -> Path:
+        """Return where a batch of ledger rows lies."""
+        return self.runs / hive_folder("experiment", experiment) / f"{batch}.parquet"
+
+    def datasets_file(self, dataset: str, batch: str) -> Path:
+        """Return where a batch of dataset rows lies."""
+        return self.datasets / hive_folder("dataset", dataset) / f"{batch}.parquet"
+
+    def relative(self, path: Path) -> str:
+        """Return a path as text, relative to ROOT when it lies below it."""
+        absolute = path if path.is_absolute() else Path.cwd() / path
+        absolute = Path(os.path.normpath(absolute))
+        return str(absolute.relative_to(self.root)) if absolute.is_relative_to(self.root) else str(absolute)
+
+
+def locate(root: str | Path | None = None, warehouse: str | Path | None = None) -> Warehouse:
+    """Return the warehouse of a ROOT (default: $PARAPHINA_WH_ROOT, else the current folder).
+
+    Raises: WarehouseError when ROOT does not exist or the warehouse has an unknown format.
+    """
+    base = Path(os.path.abspath(root or os.environ.get("PARAPHINA_WH_ROOT") or "."))
+    if not base.is_dir():
+        raise WarehouseError(f"no such folder: {base}", "name an existing folder with --root", exit_code=2)
+    path = warehouse or os.environ.get("PARAPHINA_WH_WAREHOUSE") or base / "warehouse"
+    found = Warehouse(base, Path(os.path.abspath(path)))
+    if found.exists:
+        _check_format(found)
+    return found
+
+
+def _check_format(warehouse: Warehouse) -> None:
+    version = (warehouse.path / "FORMAT").read_text(errors="replace").strip()
+    if version != FORMAT:
+        raise WarehouseError(
+            f"{warehouse.path} has format {version!r}, this program knows {FORMAT!r}",
+            "use the paraphina-wh version that wrote it, or another folder with --warehouse",
+            exit_code=2,
+        )
+
+
+def hive_folder(key: str, value: str) -> str:
+    """Return the folder name of a key, percent-encoded: `label=a%2Fb`.
+
+    Raises: WarehouseError (exit code 2) for a value that no reader could give back.
+    """
+    problem = key_problem(key, value)
+    if problem:
+        raise WarehouseError(f"{key} {value[:80]!r} {problem}", f"choose another {key}", exit_code=2)
+    return f"{key}={quote(value, safe='')}"
+
+
+def key_problem(key: str, value: str) -> str | None:
+    """Return why a text cannot be a folder key, or None."""
+    if not value:
+        return "is empty"
+    if value == _NULL_FOLDER:
+        return "means null to every reader of Parquet folders"
+    try:
+        encoded = quote(value, safe="")
+    except UnicodeEncodeError:
+        return "is not valid Unicode"
+    room = LONGEST_NAME_BYTES - len(key) - 1
+    if len(encoded) > room:
+        return f"needs {len(encoded)} bytes in a folder name, the limit is {room}"
+    return None
+
+
+def reads_as_number(value: str) -> bool:
+    """Tell whether a reader without a schema would take a folder key for a number, a date or a boolean."""
+    return bool(_NUMBER_OR_DATE.fullmatch(value.strip()))
+
+
+def hive_value(folder: str) -> str:
+    """Return the value of a folder name made by `hive_folder`."""
+    return unquote(folder.split("=", 1)[1])
+
+
+def new_batch() -> str:
+    """Return the name of a new batch; names sort by the time they were made."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
+
+
+def sql_text(value: str) -> str:
+    """Return a text as an SQL literal, for the few places that take no bound parameter (COPY options, paths)."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def connect(warehouse: Warehouse, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection with all views over the warehouse.
+
+    A warehouse that does not exist yet gives empty views.
+    """
+    from paraphina_wh import catalog
+
+    return catalog.connect(warehouse, threads=threads)

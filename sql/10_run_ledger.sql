@@ -1,0 +1,16 @@
+-- run_ledger: every committed event in the life of runs; the source view of the folder runs/.
+--
+-- Grain:  one row per event: a run came in, or was withdrawn. Superseded runs are still here.
+-- Reads:  runs/experiment=<e>/<batch>.parquet. Paths are relative to the warehouse folder.
+-- Note:   columns are those of runs.
+--
+-- Columns:
+--   experiment            | -         | experiment the run belongs to (folder key)
+CREATE OR REPLACE VIEW run_ledger AS
+SELECT *
+FROM read_parquet(
+    'runs/*/*.parquet',
+    hive_partitioning = true,
+    hive_types = {'experiment': VARCHAR},
+    union_by_name = true
+);

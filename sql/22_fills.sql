@@ -1,0 +1,21 @@
+-- fills: executions, unfolded from the ticks.
+--
+-- Grain:  one row per fill (run_id, t, position).
+-- Reads:  ticks.
+-- Units:  as in the telemetry record; see `paraphina-wh schema fills`.
+--
+-- Columns:
+--   profile               | -         | risk profile (folder key)
+--   label                 | -         | label of the run (folder key)
+--   run_id                | -         | run the tick belongs to
+--   t                     | ticks     | tick index
+--   position              | -         | place in the list of the tick, from 0
+CREATE OR REPLACE VIEW fills AS
+SELECT profile, label, run_id, t, position, item.*
+FROM (
+    SELECT
+        profile, label, run_id, t,
+        unnest(fills) AS item,
+        unnest(range(len(fills))) AS position
+    FROM ticks
+);

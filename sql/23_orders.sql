@@ -1,0 +1,21 @@
+-- orders: order intents and gateway answers, unfolded from the ticks.
+--
+-- Grain:  one row per order action (run_id, t, position).
+-- Reads:  ticks.
+-- Units:  as in the telemetry record; see `paraphina-wh schema orders`.
+--
+-- Columns:
+--   profile               | -         | risk profile (folder key)
+--   label                 | -         | label of the run (folder key)
+--   run_id                | -         | run the tick belongs to
+--   t                     | ticks     | tick index
+--   position              | -         | place in the list of the tick, from 0
+CREATE OR REPLACE VIEW orders AS
+SELECT profile, label, run_id, t, position, item.*
+FROM (
+    SELECT
+        profile, label, run_id, t,
+        unnest(orders) AS item,
+        unnest(range(len(orders))) AS position
+    FROM ticks
+);

@@ -1,0 +1,21 @@
+-- exits: exit decisions, unfolded from the ticks.
+--
+-- Grain:  one row per exit (run_id, t, position).
+-- Reads:  ticks.
+-- Units:  as in the telemetry record; see `paraphina-wh schema exits`.
+--
+-- Columns:
+--   profile               | -         | risk profile (folder key)
+--   label                 | -         | label of the run (folder key)
+--   run_id                | -         | run the tick belongs to
+--   t                     | ticks     | tick index
+--   position              | -         | place in the list of the tick, from 0
+CREATE OR REPLACE VIEW exits AS
+SELECT profile, label, run_id, t, position, item.*
+FROM (
+    SELECT
+        profile, label, run_id, t,
+        unnest(exits) AS item,
+        unnest(range(len(exits))) AS position
+    FROM ticks
+);

@@ -1,0 +1,21 @@
+-- quote_levels: quotes, unfolded from the ticks.
+--
+-- Grain:  one row per venue side and tick (run_id, t, position).
+-- Reads:  ticks.
+-- Units:  as in the telemetry record; see `paraphina-wh schema quote_levels`.
+--
+-- Columns:
+--   profile               | -         | risk profile (folder key)
+--   label                 | -         | label of the run (folder key)
+--   run_id                | -         | run the tick belongs to
+--   t                     | ticks     | tick index
+--   position              | -         | place in the list of the tick, from 0
+CREATE OR REPLACE VIEW quote_levels AS
+SELECT profile, label, run_id, t, position, item.*
+FROM (
+    SELECT
+        profile, label, run_id, t,
+        unnest(quote_levels) AS item,
+        unnest(range(len(quote_levels))) AS position
+    FROM ticks
+);
