@@ -1,0 +1,100 @@
+"""A batch: stage its runs, condense them, commit them with one rename."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from paraphina_wh import commit
+from paraphina_wh.catalog import view_files
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.stage import Staged, Stager
+from paraphina_wh.ingest.task import Outcome, Task
+from paraphina_wh.ledger import LEDGER, LedgerRow
+from paraphina_wh.telemetry.shape import column_types
+from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
+
+
+def ingest_batch(warehouse: Warehouse, tasks: Sequence[Task], threads: int = 1) -> list[Outcome]:
+    """Take in the runs of one experiment and return what became of each, in order.
+
+    All runs of the batch become visible at once, with the rename of its ledger rows; killed before, none does.
+    """
+    batch = new_batch()
+    with commit.staging_folder(warehouse.staging, batch) as folder, duckdb.connect(":memory:") as connection:
+        connection.execute(f"SET threads = {threads}")
+        connection.execute(f"SET temp_directory = {sql_text(str(folder / 'spill'))}")
+        stager = Stager(connection, folder, batch, threads)
+        try:
+            results = [stager.stage(task) for task in tasks]
+            staged = [result for result in results if isinstance(result, Staged)]
+            if staged:
+                _commit(warehouse, tasks[0].experiment, stager, staged)
+        except duckdb.IOException as error:
+            raise WarehouseError(f"cannot write below {warehouse.path}: {error}", "free disk space, repeat") from error
+    _drop_superseded(warehouse, tasks, staged)
+    return [result.outcome if isinstance(result, Staged) else result for result in results]
+
+
+def _commit(warehouse: Warehouse, experiment: str, stager: Stager, staged: Sequence[Staged]) -> None:
+    moves: list[tuple[Path, Path]] = []
+    for run in staged:
+        row = run.row
+        if run.ticks:
+            moves.append((run.ticks, warehouse.ticks_file(row.profile, row.label, row.run_id)))
+        if run.quarantine:
+            moves.append((run.quarantine, warehouse.quarantine / f"{row.run_id}.jsonl"))
+    ledger = write_ledger(
+        stager.connection, stager.folder, [run.row for run in staged], [r.ticks for r in staged if r.ticks]
+    )
+    commit.publish([*moves, (ledger, warehouse.runs_file(experiment, stager.batch))])
+
+
+def write_ledger(
+    connection: duckdb.DuckDBPyConnection, folder: Path, rows: Sequence[LedgerRow], ticks: Sequence[Path]
+) -> Path:
+    """Write ledger rows with the condensed metrics of their staged ticks, and return the Parquet file."""
+    lines, target = folder / "ledger.jsonl", folder / "ledger.parquet"
+    lines.write_bytes(b"\n".join(msgspec.json.encode(row) for row in rows))
+    columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in column_types(LEDGER).items())
+    connection.execute(
+        f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(str(lines))}], "
+        f"format = 'newline_delimited', columns = {{{columns}}})"
+    )
+    # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
+    connection.execute("SET threads = 1")
+    _condense(connection, ticks)
+    connection.execute(
+        "COPY (SELECT s.*, c.* EXCLUDE (profile, label, run_id) "
+        "FROM staged s LEFT JOIN condensed_ticks c USING (run_id) ORDER BY s.profile, s.label, s.run_id) "
+        f"TO {sql_text(str(target))} (FORMAT parquet, COMPRESSION zstd)"
+    )
+    return target
+
+
+def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> None:
+    """Make the view `condensed_ticks` answer for staged files."""
+    from paraphina_wh.catalog import ticks_columns, zero_rows
+
+    files = ", ".join(sql_text(str(path)) for path in ticks)
+    source = f"read_parquet([{files}])" if ticks else f"({zero_rows(ticks_columns())})"
+    connection.execute(
+        f"CREATE OR REPLACE VIEW ticks AS SELECT t.*, s.profile, s.label FROM {source} t JOIN staged s USING (run_id)"
+    )
+    connection.execute(view_files()["condensed_ticks"].read_text())
+
+
+def _drop_superseded(warehouse: Warehouse, tasks: Sequence[Task], staged: Sequence[Staged]) -> None:
+    """Remove the ticks of runs that committed ones took the place of; nothing answers for them any more."""
+    for run in staged:
+        if run.row.supersedes:
+            drop_ticks(warehouse, run.row.profile, run.row.label, run.row.supersedes)
+
+
+def drop_ticks(warehouse: Warehouse, profile: str, label: str, run_id: str) -> None:
+    """Remove the ticks and the quarantine of a run that the ledger has taken out of the answers."""
+    warehouse.ticks_file(profile, label, run_id).unlink(missing_ok=True)
+    (warehouse.quarantine / f"{run_id}.jsonl").unlink(missing_ok=True)

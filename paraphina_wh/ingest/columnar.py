@@ -1,0 +1,86 @@
+"""The columnar read: one JSONL file to one Parquet file, by DuckDB, with declared types.
+
+It decides nothing: the strict pass does. What it makes of a file counts only if every line passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from paraphina_wh.telemetry.shape import TICKS, column_types
+from paraphina_wh.warehouse import sql_text
+
+# DuckDB reserves twice this for every thread, and reads a file in pieces of that size.
+SMALLEST_OBJECT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Columnar:
+    """One conversion.
+
+    source: JSONL whose every line is a valid tick. extra: JSONL of (t, extra), or None.
+    target: Parquet file to write. longest_line: bytes. metadata: key-value metadata of the Parquet file.
+    """
+
+    source: Path
+    target: Path
+    run_id: str
+    longest_line: int
+    metadata: dict[str, str]
+    extra: Path | None = None
+
+
+def convert(connection: duckdb.DuckDBPyConnection, job: Columnar) -> int:
+    """Write the Parquet file and return its rows, in the order of the source.
+
+    Raises: duckdb.Error when the source is not what the declared types say (duplicate keys, for one).
+    """
+    row = connection.execute(_statement(job)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _statement(job: Columnar) -> str:
+    object_bytes = max(SMALLEST_OBJECT_BYTES, job.longest_line + 1024)
+    source = (
+        f"read_json({_file(job.source)}, format = 'newline_delimited', compression = 'uncompressed', "
+        f"maximum_object_size = {object_bytes}, columns = {_columns()})"
+    )
+    metadata = ", ".join(f"{key}: {sql_text(value)}" for key, value in job.metadata.items())
+    return (
+        f"COPY (SELECT {sql_text(job.run_id)} AS run_id, {_stored()}, {_with_extra(source, job)}) "
+        f"TO {sql_text(str(job.target))} "
+        f"(FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{metadata}}})"
+    )
+
+
+def _with_extra(source: str, job: Columnar) -> str:
+    if job.extra is None:
+        return f"NULL::VARCHAR AS extra FROM {source} ticks"
+    extra = (
+        f"read_json({_file(job.extra)}, format = 'newline_delimited', "
+        "maximum_object_size = 134217728, columns = {t: 'BIGINT', extra: 'VARCHAR'})"
+    )
+    return f"x.extra FROM {source} ticks LEFT JOIN {extra} x USING (t) ORDER BY t"
+
+
+def _file(path: Path) -> str:
+    """Return a path as a list of one: a lone text would be taken for a glob."""
+    return f"[{sql_text(str(path))}]"
+
+
+@cache
+def _columns() -> str:
+    return "{" + ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in column_types(TICKS).items()) + "}"
+
+
+@cache
+def _stored() -> str:
+    """Return the select list of the record; JSON values are kept as text."""
+    return ", ".join(
+        f'ticks."{name}"::VARCHAR AS "{name}"' if kind == "JSON" else f'ticks."{name}"'
+        for name, kind in column_types(TICKS).items()
+    )

@@ -1,0 +1,252 @@
+"""From what the user names to tasks: which files, which profile and label, which batch."""
+
+from __future__ import annotations
+
+import glob
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.split import split_on_reset
+from paraphina_wh.ingest.stage import rejected
+from paraphina_wh.ingest.task import InPlace, Outcome, Task
+from paraphina_wh.sidecar import SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
+from paraphina_wh.telemetry.source import plain_name
+from paraphina_wh.warehouse import Warehouse, connect, key_problem, reads_as_number
+
+TIERS = ("conservative", "balanced", "aggressive")
+LARGEST_BATCH_BYTES = 64 << 20
+# Starting a process costs as much as taking in this much.
+SMALLEST_BATCH_BYTES = 8 << 20
+BATCH_RUNS = 64
+_HARNESS_NAME = re.compile(rf"({'|'.join(TIERS)})_r(\d+)")
+_NOT_TELEMETRY = re.compile(r"research_dataset_.*|mc_runs|metrics|trajectories")
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to ingest.
+
+    profile, label: for every input, instead of what its sidecar or its name says.
+    label_prefix: start of the labels of files named by the harness. experiment: instead of the sidecar's.
+    on_error: `reject` the file or `quarantine` its bad lines. replace: take out a run of the same label.
+    split_on_reset: every stretch of rising t is a run of its own.
+    """
+
+    profile: str | None = None
+    label: str | None = None
+    label_prefix: str = "exp13"
+    experiment: str | None = None
+    on_error: str = "reject"
+    replace: bool = False
+    split_on_reset: bool = False
+
+
+@dataclass
+class Plan:
+    """What to do: batches of tasks, and what was turned down before it was read."""
+
+    batches: list[list[Task]]
+    rejected: list[Outcome]
+    warnings: list[str]
+
+
+def find_inputs(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the files named by paths, folders (with all below them) and globs, sorted, each once.
+
+    A sidecar stands for a run that wrote no telemetry.
+    Raises: WarehouseError (exit code 2) for a path that is not there.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        for file in sorted(_expand(str(path))):
+            found.setdefault(file)
+    return list(found)
+
+
+def _expand(text: str) -> Iterator[Path]:
+    path = Path(text)
+    if path.is_dir():
+        yield from _below(path)
+    elif path.exists():
+        yield path
+    else:
+        matches = [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207 - absolute patterns too
+        if not matches:
+            raise WarehouseError(f"no such file or folder: {text}", "check the path", exit_code=2)
+        for match in matches:
+            yield from _below(match) if match.is_dir() else [match]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the telemetry files below a folder, and the sidecars of runs that have none."""
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file():
+            continue
+        if Path(plain_name(path)).suffix in (".jsonl", ".ndjson"):
+            if not _NOT_TELEMETRY.fullmatch(stem(path)):
+                yield path
+        elif path.name.endswith(SUFFIX) and not _telemetry_of(path):
+            yield path
+
+
+def _telemetry_of(sidecar: Path) -> Path | None:
+    """Return the telemetry that a sidecar belongs to, if it exists."""
+    base = sidecar.name.removesuffix(SUFFIX)
+    names = (f"{base}{kind}{packed}" for kind in (".jsonl", ".ndjson") for packed in ("", ".gz", ".zst"))
+    return next((path for name in names if (path := sidecar.with_name(name)).is_file()), None)
+
+
+def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, staging: Path, jobs: int) -> Plan:
+    """Turn input files into batches of tasks; files whose run cannot be named are turned down.
+
+    staging: folder for the pieces of files that are split. jobs: processes that share the batches.
+    """
+    plan = Plan([], [], [])
+    tasks: list[Task] = []
+    for file in inputs:
+        try:
+            tasks += _tasks(warehouse, file, options, staging)
+        except WarehouseError as error:
+            plan.rejected.append(
+                Outcome(
+                    file=warehouse.relative(file),
+                    status="rejected",
+                    errors=[error.message],
+                    error_count=1,
+                    hint=error.hint,
+                )
+            )
+    kept = [task for task in tasks if _fit_for_folders(task, plan)]
+    _look_up(warehouse, kept)
+    plan.batches = list(_batches(kept, _batch_bytes(kept, jobs)))
+    return plan
+
+
+def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> list[Task]:
+    without_ticks = file.name.endswith(SUFFIX)
+    sidecar = read_sidecar(file if without_ticks else sidecar_path(file))
+    stdout = file.with_name(file.name.removesuffix(SUFFIX) + ".stdout.txt") if without_ticks else stdout_path(file)
+    task = Task(
+        source=None if without_ticks else str(file.absolute()),
+        origin=warehouse.relative(file),
+        profile=_profile(file, options, sidecar),
+        label=_label(file, options, sidecar),
+        experiment=_experiment(file, options, sidecar),
+        size_bytes=file.stat().st_size,
+        stdout=_existing(stdout),
+        sidecar=sidecar,
+        on_error=options.on_error,
+        replace=options.replace,
+    )
+    return split_on_reset(task, staging) if options.split_on_reset and task.source else [task]
+
+
+def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:
+    named = _HARNESS_NAME.fullmatch(stem(file))
+    profile = options.profile or (sidecar and sidecar.profile) or (named and named[1])
+    if not profile:
+        raise WarehouseError(
+            f"{file}: the name tells no profile", "give it with --profile conservative|balanced|aggressive"
+        )
+    return profile
+
+
+def _label(file: Path, options: Options, sidecar: Sidecar | None) -> str:
+    named = _HARNESS_NAME.fullmatch(stem(file))
+    if options.label is not None:
+        return options.label
+    if sidecar:
+        return sidecar.label
+    return f"{options.label_prefix}_{named[1]}_r{int(named[2]):03d}" if named else stem(file)
+
+
+def _experiment(file: Path, options: Options, sidecar: Sidecar | None) -> str:
+    if options.experiment:
+        return options.experiment
+    if sidecar:
+        return sidecar.experiment
+    return options.label_prefix if _HARNESS_NAME.fullmatch(stem(file)) else "adhoc"
+
+
+def _existing(path: Path) -> str | None:
+    return str(path.absolute()) if path.is_file() else None
+
+
+def _fit_for_folders(task: Task, plan: Plan) -> bool:
+    """Turn down what no reader could give back, and warn of what some readers take for something else."""
+    for key, value in (("profile", task.profile), ("label", task.label), ("experiment", task.experiment)):
+        problem = key_problem(key, value)
+        if problem:
+            plan.rejected.append(rejected(task, [f"{key} {value[:80]!r} {problem}"], f"choose another {key}"))
+            return False
+        if reads_as_number(value):
+            plan.warnings.append(
+                f"{task.origin}: readers without a schema take {key} {value!r} for a number, a date or a boolean"
+            )
+    if task.profile not in TIERS:
+        plan.warnings.append(f"{task.origin}: profile {task.profile!r} has no risk budget; known: {', '.join(TIERS)}")
+    return True
+
+
+def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> None:
+    """Tell every task which runs the warehouse holds under its profile and label, with one query for all."""
+    if not tasks or not warehouse.exists:
+        return
+    import pyarrow as pa
+
+    wanted = pa.table({"profile": [task.profile for task in tasks], "label": [task.label for task in tasks]})
+    with connect(warehouse) as connection:
+        connection.register("wanted", wanted)
+        rows = connection.execute(
+            "SELECT DISTINCT profile, label, run_id, status, batch_id FROM runs JOIN wanted USING (profile, label) "
+            "ORDER BY batch_id DESC"
+        ).fetchall()
+    held: dict[tuple[str, str], list[InPlace]] = {}
+    for profile, label, run_id, status, _ in rows:
+        held.setdefault((profile, label), []).append(InPlace(run_id, status))
+    for task in tasks:
+        task.in_place = held.get((task.profile, task.label), [])
+
+
+def _batch_bytes(tasks: Sequence[Task], jobs: int) -> int:
+    """Return the size of a batch: small enough to keep all processes busy to the end, worth its commit."""
+    share = sum(task.size_bytes for task in tasks) // (4 * jobs)
+    return min(LARGEST_BATCH_BYTES, max(SMALLEST_BATCH_BYTES, share))
+
+
+def _batches(tasks: Sequence[Task], batch_bytes: int) -> Iterator[list[Task]]:
+    """Group tasks: one experiment a batch, equal labels together so that one process settles who is first."""
+    by_key: dict[tuple[str, str, str], list[Task]] = {}
+    for task in tasks:
+        by_key.setdefault((task.experiment, task.profile, task.label), []).append(task)
+    batch: list[Task] = []
+    for group in sorted(by_key.values(), key=lambda group: group[0].experiment):
+        size = sum(task.size_bytes for task in batch)
+        full = len(batch) >= BATCH_RUNS or size + group[0].size_bytes > batch_bytes
+        if batch and (full or batch[0].experiment != group[0].experiment):
+            yield batch
+            batch = []
+        batch += group
+    if batch:
+        yield batch
+
+
+def spool(stream: BinaryIO, staging: Path) -> Path:
+    """Copy a stream that cannot be read twice into the staging folder."""
+    path = staging / "stdin.jsonl"
+    with path.open("wb") as out:
+        while block := stream.read(_BLOCK):
+            out.write(block)
+    return path
+
+
+def stdin_stream() -> BinaryIO:
+    """Return standard input as bytes."""
+    return sys.stdin.buffer

@@ -1,0 +1,81 @@
+"""Many batches on many cores: worker processes, each fed by a thread."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.task import Outcome, Task
+from paraphina_wh.ingest.worker import Order, Reply
+from paraphina_wh.warehouse import Warehouse
+
+
+def run_batches(warehouse: Warehouse, batches: Sequence[list[Task]], jobs: int) -> Iterator[list[Outcome]]:
+    """Take in batches on `jobs` processes and yield the outcomes of each as it is committed.
+
+    Raises: WarehouseError when a batch could not be committed; those yielded before stay committed.
+    """
+    waiting: queue.Queue[list[Task]] = queue.Queue()
+    for batch in batches:
+        waiting.put(batch)
+    done: queue.Queue[Reply] = queue.Queue()
+    workers = [_Worker(warehouse, waiting, done) for _ in range(min(jobs, len(batches)))]
+    try:
+        for _ in batches:
+            reply = done.get()
+            if reply.error:
+                raise WarehouseError(reply.error, reply.hint, exit_code=reply.exit_code)
+            yield reply.outcomes
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+class _Worker:
+    """One process, and the thread that feeds it."""
+
+    def __init__(self, warehouse: Warehouse, waiting: queue.Queue[list[Task]], done: queue.Queue[Reply]) -> None:
+        self.warehouse = warehouse
+        # A session of its own: Ctrl-C reaches the command alone, which then stops its workers.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "paraphina_wh.ingest.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._feed, args=(waiting, done), daemon=True).start()
+
+    def _feed(self, waiting: queue.Queue[list[Task]], done: queue.Queue[Reply]) -> None:
+        while True:
+            try:
+                tasks = waiting.get_nowait()
+            except queue.Empty:
+                return
+            done.put(self._ask(tasks))
+
+    def _ask(self, tasks: list[Task]) -> Reply:
+        assert self.process.stdin and self.process.stdout
+        order = Order(str(self.warehouse.root), str(self.warehouse.path), tasks)
+        try:
+            self.process.stdin.write(msgspec.json.encode(order) + b"\n")
+            self.process.stdin.flush()
+            reply = self.process.stdout.readline()
+        except OSError:
+            reply = b""
+        if not reply:
+            code = self.process.wait()
+            return Reply(error=f"an ingest process ended (return code {code})", hint="repeat the command: it resumes")
+        return msgspec.json.decode(reply, type=Reply)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()

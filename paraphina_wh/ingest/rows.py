@@ -1,0 +1,107 @@
+"""The ledger row of a run, from its sidecar, its stdout and the account of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from paraphina_wh.engine.stdout import StdoutSummary, parse_stdout
+from paraphina_wh.ingest.task import Outcome, Task
+from paraphina_wh.ledger import LedgerRow
+from paraphina_wh.telemetry.reader import Ledger
+
+# The knobs that have a column of their own, under the names labels use.
+KNOB_COLUMNS = {
+    "init_q_tao": "PARAPHINA_INIT_Q_TAO",
+    "band_base": "PARAPHINA_HEDGE_BAND_BASE",
+    "hedge_max_step": "PARAPHINA_HEDGE_MAX_STEP",
+    "mm_size_eta": "PARAPHINA_MM_SIZE_ETA",
+    "vol_ref": "PARAPHINA_VOL_REF",
+    "daily_loss_limit": "PARAPHINA_DAILY_LOSS_LIMIT",
+}
+
+
+def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
+    """Return a ledger row with identity, provenance and stdout metrics, the account of the bytes still open."""
+    row = LedgerRow(run_id=run_id, batch_id=batch, profile=task.profile, label=task.label)
+    row.ingested_at = datetime.now(UTC).isoformat(timespec="microseconds")
+    row.supersedes = task.in_place[0].run_id if task.in_place else None
+    if task.sidecar:
+        _apply_sidecar(row, task)
+    if task.stdout:
+        content = Path(task.stdout).read_bytes()
+        row.stdout_sha256 = hashlib.sha256(content).hexdigest()
+        _apply_stdout(row, parse_stdout(content.decode("utf-8", "replace")))
+    return row
+
+
+def _apply_sidecar(row: LedgerRow, task: Task) -> None:
+    sidecar = task.sidecar
+    assert sidecar is not None
+    for name in ("run_name", "plan_key", "repeat", "seed", "status", "error", "started_at", "duration_sec"):
+        setattr(row, name, getattr(sidecar, name))
+    for name in ("engine", "engine_path", "engine_version", "engine_sha256", "engine_commit", "returncode", "attempts"):
+        setattr(row, name, getattr(sidecar, name))
+    row.ticks_requested = sidecar.ticks
+    row.label_json = _json(sidecar.labels)
+    row.knobs_json = _json(sidecar.knobs)
+    row.command_json = _json(sidecar.command)
+    for column, knob in KNOB_COLUMNS.items():
+        if knob in sidecar.knobs:
+            setattr(row, column, float(sidecar.knobs[knob]))
+
+
+def _apply_stdout(row: LedgerRow, found: StdoutSummary) -> None:
+    row.cfg_version = found.cfg_version
+    row.cfg_hash = found.cfg_hash
+    row.stdout_pnl_realised = found.pnl_realised
+    row.stdout_pnl_unrealised = found.pnl_unrealised
+    row.stdout_pnl_total = found.pnl_total
+    row.stdout_kill_switch = found.kill_switch
+    row.stdout_kill_reason = found.kill_reason
+    row.stdout_kill_tick = found.kill_tick
+    row.stdout_risk_regime = found.risk_regime
+    row.stdout_usable = found.has_summary and not found.non_finite
+    row.seed = found.seed if row.seed is None else row.seed
+    row.ticks_requested = found.ticks_requested if row.ticks_requested is None else row.ticks_requested
+    if row.engine is None and found.cfg_version:
+        row.engine = "reference" if "reference" in found.cfg_version else "external"
+
+
+def account(row: LedgerRow, ledger: Ledger) -> None:
+    """Enter the account of the telemetry's bytes."""
+    row.source_bytes, row.source_sha256 = ledger.bytes, ledger.sha256
+    row.lines, row.rows = ledger.lines, ledger.rows
+    row.quarantined, row.blank = ledger.quarantined, ledger.blank
+    row.row_bytes, row.blank_bytes = ledger.row_bytes, ledger.blank_bytes
+    row.quarantined_bytes = ledger.quarantined_bytes
+    row.truncated = ledger.truncated
+    unknown = {
+        path: {"first_line": u.first_line, "count": u.count, "types": sorted(u.types)}
+        for path, u in sorted(ledger.unknown.items())
+    }
+    row.unknown_fields = _json(unknown) if unknown else None
+    row.warnings = _json(ledger.warnings()) if ledger.warnings() else None
+
+
+def outcome_of(task: Task, row: LedgerRow, warnings: list[str]) -> Outcome:
+    """Return what is reported of a run that goes in."""
+    only_cut_tail = row.truncated and row.quarantined == 1
+    return Outcome(
+        file=task.origin,
+        status="quarantined" if row.quarantined and not only_cut_tail else "ingested",
+        run_id=row.run_id,
+        profile=task.profile,
+        label=task.label,
+        ticks=row.rows or 0,
+        bytes=row.source_bytes or 0,
+        quarantined=row.quarantined or 0,
+        warnings=warnings,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()

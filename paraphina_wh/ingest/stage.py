@@ -1,0 +1,314 @@
+"""One input to a staged Parquet file and its ledger row, or to the reasons why not."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.columnar import Columnar, convert
+from paraphina_wh.ingest.rows import account, identity_row, outcome_of
+from paraphina_wh.ingest.sinks import ERRORS_SHOWN, BadLineFile, ExtraFile
+from paraphina_wh.ingest.task import Outcome, Task
+from paraphina_wh.ledger import LedgerRow, evidence_id_of, run_id_of
+from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
+from paraphina_wh.telemetry.source import open_source, packing_of
+
+# Below this the two passes over a file are so short that overlapping them buys nothing.
+OVERLAP_BYTES = 32 << 20
+_HASH_BLOCK = 1 << 20
+
+
+@dataclass
+class Staged:
+    """A run ready to be committed: its ledger row, and where its files wait."""
+
+    row: LedgerRow
+    outcome: Outcome
+    ticks: Path | None = None
+    quarantine: Path | None = None
+
+
+@dataclass
+class Stager:
+    """Stages the runs of one batch in a folder, one after the other.
+
+    threads: what the columnar read may use; with more than one, large files are read by both passes at once.
+    taken: (profile, label) -> run_id of what this batch has staged so far.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    folder: Path
+    batch: str
+    threads: int = 1
+    count: int = 0
+    taken: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def stage(self, task: Task) -> Staged | Outcome:
+        """Stage one run; an Outcome alone means that there is nothing to commit."""
+        started = time.perf_counter()
+        self.count += 1
+        try:
+            staged = self._without_ticks(task) if task.source is None else _Telemetry(self, task, task.source).stage()
+        except WarehouseError as error:
+            return rejected(task, [error.message], error.hint)
+        if isinstance(staged, Staged):
+            self.taken[task.profile, task.label] = staged.row.run_id
+            staged.row.ingest_sec = round(time.perf_counter() - started, 6)
+        return staged
+
+    def path(self, ending: str) -> Path:
+        """Return a name in the folder for the run being staged."""
+        return self.folder / f"{self.count}.{ending}"
+
+    def settled(self, task: Task, run_id: str) -> Outcome | None:
+        """Return the outcome of a run that needs no commit: it is there already, or its label is taken."""
+        return self._unchanged(task, run_id) or self._conflict(task, run_id)
+
+    def _unchanged(self, task: Task, run_id: str) -> Outcome | None:
+        held = {old.run_id for old in task.in_place} | {self.taken.get((task.profile, task.label))}
+        if run_id not in held:
+            return None
+        size = Path(task.source).stat().st_size if task.source else 0
+        return Outcome(file=task.origin, status="unchanged", run_id=run_id, bytes=size)
+
+    def _conflict(self, task: Task, run_id: str) -> Outcome | None:
+        """Return a rejection when another run has this profile and label; a failed one gives way by itself."""
+        usable = [old.run_id for old in task.in_place if old.status == "ok"]
+        other = self.taken.get((task.profile, task.label)) or (usable[0] if usable and not task.replace else None)
+        if other is None or other == run_id:
+            return None
+        return rejected(
+            task,
+            [f"label {task.label!r} of profile {task.profile!r} is taken by run {other} with other content"],
+            "give another --label, or take the old run out with --replace",
+        )
+
+    def _without_ticks(self, task: Task) -> Staged | Outcome:
+        """Stage a run that left no telemetry: it failed early, or its experiment only reads stdout."""
+        content = Path(task.stdout).read_bytes() if task.stdout else b""
+        digest = hashlib.sha256(content).hexdigest()
+        run_id = run_id_of(task.profile, task.label, digest)
+        settled = self.settled(task, run_id)
+        if settled:
+            return settled
+        row = identity_row(self.batch, task, run_id)
+        row.evidence_id = evidence_id_of(task.profile, digest)
+        return Staged(row, outcome_of(task, row, []))
+
+
+def rejected(task: Task, errors: list[str], hint: str = "", total: int = 0) -> Outcome:
+    """Return the outcome of an input that did not get in."""
+    shown = errors[:ERRORS_SHOWN]
+    return Outcome(file=task.origin, status="rejected", errors=shown, error_count=max(total, len(errors)), hint=hint)
+
+
+class _Telemetry:
+    """One run with telemetry on its way into the staging folder."""
+
+    def __init__(self, stager: Stager, task: Task, source: str) -> None:
+        self.stager = stager
+        self.task = task
+        self.source = Path(source)
+        self.compressed = _is_compressed(self.source)
+        self.before = _state(self.source)
+        self.reasons: list[str] = []
+
+    def stage(self) -> Staged | Outcome:
+        settled = self._settled_by_hash()
+        if settled:
+            return settled
+        overlapped = self._start_overlapped()
+        try:
+            ledger = self._strict_pass(clean=self.compressed)
+        except BaseException:
+            if overlapped:
+                overlapped.cancel()
+            raise
+        problem = self._problem(ledger) or self.stager.settled(self.task, self._run_id(ledger))
+        usable = ledger.verbatim and not ledger.unknown and problem is None
+        if overlapped and not usable:
+            overlapped.cancel()
+        if problem:
+            return problem
+        return self._convert(ledger, overlapped if usable else None)
+
+    def _settled_by_hash(self) -> Outcome | None:
+        """Spare the second reading of what the warehouse holds already."""
+        task = self.task
+        if not task.in_place and (task.profile, task.label) not in self.stager.taken:
+            return None
+        with open_source(self.source) as stream:
+            return self.stager.settled(task, run_id_of(task.profile, task.label, _sha256(stream)))
+
+    def _start_overlapped(self) -> _Overlapped | None:
+        if self.stager.threads < 2 or self.compressed or self.before[0] < OVERLAP_BYTES:
+            return None
+        return _Overlapped(self)
+
+    def _strict_pass(self, *, clean: bool, find_duplicates: bool = False) -> Ledger:
+        """Read the source strictly; with clean, write its rows once more for the columnar read."""
+        path = self.stager.path
+        with (
+            ExtraFile(path("extra.jsonl")) as extra,
+            BadLineFile(path("bad.jsonl"), self.task.origin) as bad,
+            _maybe_open(path("clean.jsonl") if clean else None) as copy,
+            open_source(self.source) as stream,
+        ):
+            ledger = read_strict(stream, sinks=Sinks(bad, extra, copy), find_duplicates=find_duplicates)
+        self.reasons = bad.reasons
+        return ledger
+
+    def _problem(self, ledger: Ledger) -> Outcome | None:
+        if ledger.quarantined > ledger.truncated and self.task.on_error == "reject":
+            hint = "repair the file, or keep its good lines with --on-error quarantine"
+            if any("is not above the previous" in reason for reason in self.reasons):
+                hint = "if several runs were appended to one file, split them with --split-on-reset"
+            return rejected(self.task, self.reasons, hint, ledger.errors)
+        if not ledger.rows:
+            reasons = [*self.reasons, f"{self.task.origin}: no complete record in the file"]
+            return rejected(self.task, reasons, "look at the engine's stderr, or run it again", ledger.errors + 1)
+        return None
+
+    def _run_id(self, ledger: Ledger) -> str:
+        return run_id_of(self.task.profile, self.task.label, ledger.sha256)
+
+    def _convert(self, ledger: Ledger, overlapped: _Overlapped | None) -> Staged | Outcome:
+        rows = overlapped.rows(ledger) if overlapped else None
+        if rows is None:
+            try:
+                rows = self._convert_now(ledger)
+            except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+                return self._second_opinion(error)
+        if rows != ledger.rows or _state(self.source) != self.before:
+            raise WarehouseError(
+                f"{self.task.origin}: changed while it was read", "wait until the engine is done, then ingest again"
+            )
+        return self._staged(ledger)
+
+    def _convert_now(self, ledger: Ledger) -> int:
+        source = self.source
+        if self.compressed or not ledger.verbatim:
+            source = self.stager.path("clean.jsonl")
+            if not source.exists():
+                self._strict_pass(clean=True)
+        return convert(self.stager.connection, self.job(source, ledger.sha256, ledger))
+
+    def _second_opinion(self, objection: duckdb.Error) -> Staged | Outcome:
+        """Name the lines that the columnar read objected to: duplicate keys are all it can know better."""
+        ledger = self._strict_pass(clean=True, find_duplicates=True)
+        problem = self._problem(ledger)
+        if problem:
+            return problem
+        if not ledger.quarantined:
+            raise objection
+        convert(self.stager.connection, self.job(self.stager.path("clean.jsonl"), ledger.sha256, ledger))
+        return self._staged(ledger)
+
+    def job(self, source: Path, sha256: str, ledger: Ledger | None) -> Columnar:
+        """Return the conversion of this run; without a ledger its lines are taken to be short."""
+        task = self.task
+        run_id = run_id_of(task.profile, task.label, sha256)
+        return Columnar(
+            source=source,
+            target=self.stager.path("parquet"),
+            run_id=run_id,
+            longest_line=ledger.longest_line if ledger else 0,
+            metadata={
+                "run_id": run_id,
+                "profile": task.profile,
+                "label": task.label,
+                "schema_version": "1",
+                "source_sha256": sha256,
+            },
+            extra=self.stager.path("extra.jsonl") if ledger and ledger.unknown else None,
+        )
+
+    def _staged(self, ledger: Ledger) -> Staged:
+        task, ticks = self.task, self.stager.path("parquet")
+        row = identity_row(self.stager.batch, task, self._run_id(ledger))
+        row.evidence_id = evidence_id_of(task.profile, ledger.sha256)
+        row.telemetry_path = task.origin
+        row.compressed_sha256 = _file_sha256(self.source) if self.compressed else None
+        row.stored_bytes, row.stored_sha256 = ticks.stat().st_size, _file_sha256(ticks)
+        account(row, ledger)
+        outcome = outcome_of(task, row, ledger.warnings())
+        outcome.errors, outcome.error_count = self.reasons, ledger.errors
+        return Staged(row, outcome, ticks, self.stager.path("bad.jsonl") if ledger.quarantined else None)
+
+
+class _Overlapped:
+    """The columnar read of a large file, under way while the strict pass reads it too.
+
+    DuckDB and the hash leave the interpreter free, so all cores work. The result counts only if the strict pass
+    accepts every line and saw the same bytes.
+    """
+
+    def __init__(self, run: _Telemetry) -> None:
+        self._connection = run.stager.connection
+        self._pool = ThreadPoolExecutor(1)
+        self._future: Future[tuple[str, int]] = self._pool.submit(self._work, run)
+
+    def _work(self, run: _Telemetry) -> tuple[str, int]:
+        digest = _file_sha256(run.source)
+        return digest, convert(self._connection, run.job(run.source, digest, None))
+
+    def cancel(self) -> None:
+        """Stop the read and forget what it made."""
+        while not self._future.done():
+            self._connection.interrupt()
+            time.sleep(0.01)
+        self._pool.shutdown()
+
+    def rows(self, ledger: Ledger) -> int | None:
+        """Wait for the rows written; None when the file must be converted again."""
+        try:
+            digest, rows = self._future.result()
+        except (duckdb.InvalidInputException, duckdb.ConversionException):
+            return None
+        finally:
+            self._pool.shutdown()
+        return rows if digest == ledger.sha256 else None
+
+
+def _is_compressed(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return packing_of(stream.read(4)) is not None
+    except OSError as error:
+        raise WarehouseError(f"cannot read {path}: {error.strerror}", "check the file and its permissions") from error
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Return what changes when a file is written to: size, modification time, inode."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb", buffering=0) as stream:
+        return _sha256(stream)
+
+
+def _sha256(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(_HASH_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _maybe_open(path: Path | None) -> Iterator[IO[bytes] | None]:
+    if path is None:
+        yield None
+    else:
+        with path.open("wb") as out:
+            yield out

@@ -1,0 +1,61 @@
+"""What goes into the ingest of one run and what comes out of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from paraphina_wh.sidecar import Sidecar
+
+
+class InPlace(msgspec.Struct, frozen=True):
+    """A run that the warehouse holds under the same profile and label."""
+
+    run_id: str
+    status: str
+
+
+class Task(msgspec.Struct, kw_only=True):
+    """One run to take in.
+
+    source: telemetry file, None for a run that wrote none. origin: what to call it (differs for spooled input).
+    stdout: file with the engine's stdout, if there is one.
+    in_place: runs the warehouse holds under this profile and label.
+    """
+
+    source: str | None
+    origin: str
+    profile: str
+    label: str
+    experiment: str
+    size_bytes: int
+    stdout: str | None = None
+    sidecar: Sidecar | None = None
+    on_error: str = "reject"
+    replace: bool = False
+    in_place: list[InPlace] = []
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What became of one input.
+
+    status: `ingested`, `unchanged`, `quarantined` (the good lines went in) or `rejected`.
+    ticks: rows taken in. bytes: decompressed telemetry. errors: at most 10 lines, error_count has them all.
+    """
+
+    file: str
+    status: str
+    run_id: str | None = None
+    profile: str | None = None
+    label: str | None = None
+    ticks: int = 0
+    bytes: int = 0
+    quarantined: int = 0
+    error_count: int = 0
+    errors: list[str] = []
+    warnings: list[str] = []
+    hint: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Return the status as it is printed: `quarantined 3` tells how many lines were put aside."""
+        return f"quarantined {self.quarantined}" if self.status == "quarantined" else self.status

@@ -1,0 +1,90 @@
+"""The sidecar of a run: `<name>.run.json` beside `<name>.jsonl`.
+
+Every engine run started by this program writes one. It carries the identity and provenance that the telemetry
+lacks, so a run keeps them whoever ingests it, and whenever.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from paraphina_wh import commit
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN
+
+SUFFIX = ".run.json"
+
+_Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
+
+
+class Sidecar(msgspec.Struct, kw_only=True):
+    """What was run, by what, and how it ended.
+
+    profile, label: identity of the run. labels: the label as separate keys.
+    knobs: the effective `PARAPHINA_*` overlay, as text. seed: None when none was passed.
+    ticks: ticks asked for. started_at: ISO 8601 UTC. duration_sec: wall time in seconds.
+    """
+
+    sidecar_version: Literal[1] = 1
+    experiment: str
+    run_name: str
+    plan_key: str
+    profile: str
+    label: str
+    labels: dict[str, str | int | float | bool] = {}
+    repeat: _Int | None = None
+    seed: _Int | None = None
+    ticks: _Int | None = None
+    knobs: dict[str, str] = {}
+    engine: str | None = None
+    engine_path: str | None = None
+    engine_version: str | None = None
+    engine_sha256: str | None = None
+    engine_commit: str | None = None
+    command: list[str] = []
+    started_at: str | None = None
+    duration_sec: float | None = None
+    returncode: _Int | None = None
+    attempts: _Int | None = None
+    status: Literal["ok", "failed", "timeout"] = "ok"
+    error: str | None = None
+
+
+def sidecar_path(telemetry: Path) -> Path:
+    """Return where the sidecar of a telemetry file (compressed or not) lies."""
+    return telemetry.with_name(stem(telemetry) + SUFFIX)
+
+
+def stdout_path(telemetry: Path) -> Path:
+    """Return where the stdout of the run of a telemetry file lies."""
+    return telemetry.with_name(stem(telemetry) + ".stdout.txt")
+
+
+def stem(telemetry: Path) -> str:
+    """Return the name of a telemetry file without its endings: `a_r1.jsonl.gz` -> `a_r1`."""
+    name = telemetry.name
+    for ending in (".gz", ".zst", ".jsonl", ".ndjson"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def write_sidecar(telemetry: Path, sidecar: Sidecar) -> None:
+    """Write the sidecar of a run, as a whole or not at all."""
+    text = msgspec.json.format(msgspec.json.encode(sidecar), indent=2)
+    commit.write_atomically(sidecar_path(telemetry), text + b"\n")
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """Return a sidecar, None when there is none.
+
+    Raises: WarehouseError naming file and field when it is not one.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Sidecar)
+    except FileNotFoundError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WarehouseError(f"{path}: not a run sidecar: {error}", "delete it, or repair it") from error
