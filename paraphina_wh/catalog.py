@@ -6,6 +6,7 @@ import atexit
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -47,11 +48,16 @@ def _no_glob(path: str) -> str:
     return re.sub(r"[*?\[]", lambda m: f"[{m[0]}]", path)
 
 
-def connect(warehouse: Warehouse, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection with all views; a warehouse that does not exist gives empty ones."""
+def connect(
+    warehouse: Warehouse, *, threads: int | None = None, views: Sequence[str] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection with the views; a warehouse that does not exist gives empty ones.
+
+    views: names, each after those it reads; all of them by default.
+    """
     base = warehouse.path if warehouse.exists else _empty_base()
     connection = duckdb.connect(":memory:", config={"threads": threads} if threads else {})
-    for name in view_files():
+    for name in views or view_files():
         connection.execute(view_sql(name, base))
     return connection
 

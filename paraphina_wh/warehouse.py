@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -160,11 +161,13 @@ def sql_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def connect(warehouse: Warehouse, *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection with all views over the warehouse.
+def connect(
+    warehouse: Warehouse, *, threads: int | None = None, views: Sequence[str] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection with the views over the warehouse (all of them unless named).
 
     A warehouse that does not exist yet gives empty views.
     """
     from paraphina_wh import catalog
 
-    return catalog.connect(warehouse, threads=threads)
+    return catalog.connect(warehouse, threads=threads, views=views)

@@ -199,14 +199,12 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> None:
     """Tell every task which runs the warehouse holds under its profile and label, with one query for all."""
     if not tasks or not warehouse.exists:
         return
-    import pyarrow as pa
-
-    wanted = pa.table({"profile": [task.profile for task in tasks], "label": [task.label for task in tasks]})
-    with connect(warehouse) as connection:
-        connection.register("wanted", wanted)
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
         rows = connection.execute(
-            "SELECT DISTINCT profile, label, run_id, status, batch_id FROM runs JOIN wanted USING (profile, label) "
-            "ORDER BY batch_id DESC"
+            "SELECT DISTINCT profile, label, run_id, status, batch_id FROM runs "
+            "JOIN (SELECT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
+            "ORDER BY batch_id DESC",
+            {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},
         ).fetchall()
     held: dict[tuple[str, str], list[InPlace]] = {}
     for profile, label, run_id, status, _ in rows:
