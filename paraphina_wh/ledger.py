@@ -33,7 +33,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     label_json: Annotated[str | None, unit("-", "label keys as JSON text")] = None
     repeat: Annotated[_Int | None, unit("-", "repeat index")] = None
     seed: Annotated[_Int | None, unit("-", "seed of the run; null when none was passed")] = None
-    status: Annotated[str, unit("-", "ok, failed or timeout")] = "ok"
+    status: Annotated[str, unit("-", "ok, failed or timeout; withdrawn in withdrawals")] = "ok"
     error: Annotated[str | None, unit("-", "why the run failed")] = None
 
     # knobs that differ from the profile

@@ -26,6 +26,7 @@ class Sidecar(msgspec.Struct, kw_only=True):
     profile, label: identity of the run. labels: the label as separate keys.
     knobs: the effective `PARAPHINA_*` overlay, as text. seed: None when none was passed.
     ticks: ticks asked for. started_at: ISO 8601 UTC. duration_sec: wall time in seconds.
+    status: `planned` until the engine has ended; telemetry beside such a sidecar is not finished.
     """
 
     sidecar_version: Literal[1] = 1
@@ -49,7 +50,7 @@ class Sidecar(msgspec.Struct, kw_only=True):
     duration_sec: float | None = None
     returncode: _Int | None = None
     attempts: _Int | None = None
-    status: Literal["ok", "failed", "timeout"] = "ok"
+    status: Literal["planned", "ok", "failed", "timeout"] = "ok"
     error: str | None = None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.plan import Options, Plan, find_inputs, make_plan, spool, stdin_stream
-from paraphina_wh.ingest.task import Outcome, Task
+from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 __all__ = ["Options", "Outcome", "Report", "ingest_paths"]

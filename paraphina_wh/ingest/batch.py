@@ -35,7 +35,7 @@ def ingest_batch(warehouse: Warehouse, tasks: Sequence[Task], threads: int = 1) 
                 _commit(warehouse, tasks[0].experiment, stager, staged)
         except duckdb.IOException as error:
             raise WarehouseError(f"cannot write below {warehouse.path}: {error}", "free disk space, repeat") from error
-    _drop_superseded(warehouse, tasks, staged)
+    _drop_superseded(warehouse, staged)
     return [result.outcome if isinstance(result, Staged) else result for result in results]
 
 
@@ -87,7 +87,7 @@ def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> N
     connection.execute(view_files()["condensed_ticks"].read_text())
 
 
-def _drop_superseded(warehouse: Warehouse, tasks: Sequence[Task], staged: Sequence[Staged]) -> None:
+def _drop_superseded(warehouse: Warehouse, staged: Sequence[Staged]) -> None:
     """Remove the ticks of runs that committed ones took the place of; nothing answers for them any more."""
     for run in staged:
         if run.row.supersedes:

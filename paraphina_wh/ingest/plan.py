@@ -132,6 +132,10 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, st
 def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> list[Task]:
     without_ticks = file.name.endswith(SUFFIX)
     sidecar = read_sidecar(file if without_ticks else sidecar_path(file))
+    if sidecar and sidecar.status == "planned":
+        if without_ticks:
+            return []
+        raise WarehouseError(f"{file}: the run has not finished", "wait for it, or repeat the run that was interrupted")
     stdout = file.with_name(file.name.removesuffix(SUFFIX) + ".stdout.txt") if without_ticks else stdout_path(file)
     task = Task(
         source=None if without_ticks else str(file.absolute()),
@@ -201,14 +205,14 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> None:
         return
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         rows = connection.execute(
-            "SELECT DISTINCT profile, label, run_id, status, batch_id FROM runs "
-            "JOIN (SELECT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
+            "SELECT profile, label, run_id, status, coalesce(rows, 0), coalesce(source_bytes, 0) FROM runs "
+            "JOIN (SELECT DISTINCT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY batch_id DESC",
             {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},
         ).fetchall()
     held: dict[tuple[str, str], list[InPlace]] = {}
-    for profile, label, run_id, status, _ in rows:
-        held.setdefault((profile, label), []).append(InPlace(run_id, status))
+    for profile, label, *found in rows:
+        held.setdefault((profile, label), []).append(InPlace(*found))
     for task in tasks:
         task.in_place = held.get((task.profile, task.label), [])
 

@@ -17,7 +17,7 @@ from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import Columnar, convert
 from paraphina_wh.ingest.rows import account, identity_row, outcome_of
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN, BadLineFile, ExtraFile
-from paraphina_wh.ingest.task import Outcome, Task
+from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.ledger import LedgerRow, evidence_id_of, run_id_of
 from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.source import open_source, packing_of
@@ -42,7 +42,7 @@ class Stager:
     """Stages the runs of one batch in a folder, one after the other.
 
     threads: what the columnar read may use; with more than one, large files are read by both passes at once.
-    taken: (profile, label) -> run_id of what this batch has staged so far.
+    taken: (profile, label) -> what this batch has staged so far.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -50,20 +50,36 @@ class Stager:
     batch: str
     threads: int = 1
     count: int = 0
-    taken: dict[tuple[str, str], str] = field(default_factory=dict)
+    taken: dict[tuple[str, str], InPlace] = field(default_factory=dict)
 
     def stage(self, task: Task) -> Staged | Outcome:
         """Stage one run; an Outcome alone means that there is nothing to commit."""
         started = time.perf_counter()
         self.count += 1
         try:
-            staged = self._without_ticks(task) if task.source is None else _Telemetry(self, task, task.source).stage()
+            staged = self._stage(task)
         except WarehouseError as error:
             return rejected(task, [error.message], error.hint)
         if isinstance(staged, Staged):
-            self.taken[task.profile, task.label] = staged.row.run_id
+            outcome = staged.outcome
+            self.taken[task.profile, task.label] = InPlace(
+                staged.row.run_id, staged.row.status, outcome.ticks, outcome.bytes
+            )
             staged.row.ingest_sec = round(time.perf_counter() - started, 6)
         return staged
+
+    def _stage(self, task: Task) -> Staged | Outcome:
+        if task.source is None:
+            return self._without_ticks(task)
+        staged = _Telemetry(self, task, task.source).stage()
+        failed = task.sidecar is not None and task.sidecar.status != "ok"
+        if isinstance(staged, Staged) or staged.status != "rejected" or not failed:
+            return staged
+        # What a failed run left need not be telemetry; that it failed is recorded all the same.
+        recorded = self._without_ticks(task)
+        if isinstance(recorded, Staged):
+            recorded.outcome.warnings += staged.errors
+        return recorded
 
     def path(self, ending: str) -> Path:
         """Return a name in the folder for the run being staged."""
@@ -74,16 +90,17 @@ class Stager:
         return self._unchanged(task, run_id) or self._conflict(task, run_id)
 
     def _unchanged(self, task: Task, run_id: str) -> Outcome | None:
-        held = {old.run_id for old in task.in_place} | {self.taken.get((task.profile, task.label))}
+        held = {old.run_id: old for old in [*task.in_place, self.taken.get((task.profile, task.label))] if old}
         if run_id not in held:
             return None
-        size = Path(task.source).stat().st_size if task.source else 0
-        return Outcome(file=task.origin, status="unchanged", run_id=run_id, bytes=size)
+        same = held[run_id]
+        return Outcome(file=task.origin, status="unchanged", run_id=run_id, ticks=same.ticks, bytes=same.bytes)
 
     def _conflict(self, task: Task, run_id: str) -> Outcome | None:
         """Return a rejection when another run has this profile and label; a failed one gives way by itself."""
         usable = [old.run_id for old in task.in_place if old.status == "ok"]
-        other = self.taken.get((task.profile, task.label)) or (usable[0] if usable and not task.replace else None)
+        sibling = self.taken.get((task.profile, task.label))
+        other = sibling.run_id if sibling else usable[0] if usable and not task.replace else None
         if other is None or other == run_id:
             return None
         return rejected(

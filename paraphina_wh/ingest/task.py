@@ -8,10 +8,12 @@ from paraphina_wh.sidecar import Sidecar
 
 
 class InPlace(msgspec.Struct, frozen=True):
-    """A run that the warehouse holds under the same profile and label."""
+    """A run that the warehouse holds under the same profile and label. bytes: of its telemetry, decompressed."""
 
     run_id: str
     status: str
+    ticks: int = 0
+    bytes: int = 0
 
 
 class Task(msgspec.Struct, kw_only=True):

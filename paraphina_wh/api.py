@@ -1,0 +1,88 @@
+"""The Python API: a warehouse as an object, Polars frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from paraphina_wh import catalog
+from paraphina_wh.alignment import Alignment, align
+from paraphina_wh.datasets import Appended, append_research_rows, dataset_file
+from paraphina_wh.ingest import Options, Report, ingest_paths
+from paraphina_wh.query import run_query
+from paraphina_wh.summary import Summary, summarise
+from paraphina_wh.warehouse import Warehouse, locate
+
+
+class OpenWarehouse:
+    """A warehouse and the ROOT it belongs to. Nothing is held open between calls."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.warehouse = warehouse
+
+    def __repr__(self) -> str:
+        return f"<paraphina-wh warehouse at {self.warehouse.path}>"
+
+    def sql(self, query: str) -> pl.DataFrame:
+        """Return the answer to one read-only SQL statement over the views.
+
+        Raises: WarehouseError for anything but a statement that reads, and for one that fails.
+        """
+        return run_query(self.warehouse, query)
+
+    def view(self, name: str) -> pl.DataFrame:
+        """Return a whole view, such as `runs` or `alignment`; see `paraphina-wh schema` for the columns."""
+        catalog.check_view(name)
+        return self.sql(f"SELECT * FROM {name}")
+
+    def ticks(self, profile: str | None = None, label: str | None = None) -> pl.LazyFrame:
+        """Return the ticks of committed runs, read when collected.
+
+        One row per tick; columns as in the view `ticks`, profile and label as text. Filters on profile and
+        label read only the matching files.
+        """
+        live = self.sql("SELECT run_id, profile, label FROM runs WHERE num_ticks IS NOT NULL")
+        wanted = [
+            self.warehouse.ticks_file(row["profile"], row["label"], row["run_id"])
+            for row in live.iter_rows(named=True)
+            if profile in (None, row["profile"]) and label in (None, row["label"])
+        ]
+        if not wanted:
+            return self.sql("SELECT * FROM ticks WHERE false").lazy()
+        keys = {"profile": pl.String(), "label": pl.String()}
+        return pl.scan_parquet(wanted, hive_partitioning=True, hive_schema=keys)
+
+    def ingest(
+        self, paths: Sequence[str | Path] | str | Path, *, jobs: int | None = None, options: Options | None = None
+    ) -> Report:
+        """Take telemetry files and folders in, and return what became of each. Relative paths are below ROOT.
+
+        Raises: WarehouseError (exit code 2) for a path that is not there; rejected files are in the report.
+        """
+        named = [paths] if isinstance(paths, str | Path) else list(paths)
+        return ingest_paths(self.warehouse, [self.warehouse.root / path for path in named], options, jobs=jobs)
+
+    def summary(self, dataset: str | Path | None = None) -> Summary:
+        """Return the summary of a dataset file, by default of the newest version."""
+        return summarise(self.warehouse, dataset)
+
+    def alignment(self, dataset: str | Path | None = None) -> Alignment:
+        """Return the alignment of a dataset file with the risk budgets, by default of the newest version."""
+        return align(self.warehouse, dataset)
+
+    def export_dataset(self, dataset: str | Path | None = None) -> Appended:
+        """Append the research rows that a dataset file lacks, by default to the newest version."""
+        return append_research_rows(self.warehouse, dataset_file(self.warehouse, dataset))
+
+
+def open_warehouse(root: str | Path = ".", warehouse: str | Path | None = None) -> OpenWarehouse:
+    """Open the warehouse of a ROOT folder; one that does not exist yet is empty, and made by the first write.
+
+    Raises: WarehouseError (exit code 2) when ROOT is missing or the warehouse has an unknown format.
+    """
+    return OpenWarehouse(locate(root, warehouse))
+
+
+__all__ = ["OpenWarehouse", "open_warehouse"]

@@ -1,0 +1,128 @@
+"""The contract gate: validate telemetry and Monte Carlo files where they lie; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.telemetry.reader import BadLine, Ledger, Sinks, read_strict
+from paraphina_wh.telemetry.shape import MC_RUNS, TICKS, Contract
+from paraphina_wh.telemetry.source import open_source, plain_name
+
+_ENDINGS = (".jsonl", ".ndjson")
+_UNMAPPED = ("metrics", "trajectories")
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What the gate says of one file.
+
+    records: accepted ones. errors: broken rules in the whole file; lines: the first of them as text.
+    exit_code: 0 valid, 1 contract breach or damaged data, 2 not readable or without a schema.
+    """
+
+    path: Path
+    contract: str = ""
+    records: int = 0
+    errors: int = 0
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+    def text(self) -> list[str]:
+        """Return the verdict: a line, and below it what is wrong."""
+        if not self.errors:
+            more = f"; undeclared fields: {', '.join(self.undeclared)}" if self.undeclared else ""
+            return [f"OK: {self.records} records in {self.path} ({self.contract}{more})"]
+        left_out = self.errors - len(self.lines)
+        return [
+            f"FAILED: {self.errors} errors in {self.path}",
+            *self.lines,
+            *([f"... and {left_out} more"] if left_out else []),
+        ]
+
+
+def check_paths(
+    paths: Sequence[Path],
+    max_errors: int = 10,
+    on_plan: Callable[[int], None] = lambda total: None,
+    on_file: Callable[[], None] = lambda: None,
+) -> list[FileReport]:
+    """Validate files and folders and return a report on each file.
+
+    A folder stands for every .jsonl and .ndjson file below it, compressed ones too. A cut-off last line and an
+    empty file are warnings. on_plan is told the number of files, on_file is called after each.
+
+    Raises: WarehouseError (exit code 2) when a path does not exist, before any file is read.
+    """
+    files = [file for path in paths for file in _files(path)]
+    on_plan(len(files))
+    reports = []
+    for file in files:
+        reports.append(check_file(file, max_errors))
+        on_file()
+    return reports
+
+
+def exit_code_of(reports: Sequence[FileReport]) -> int:
+    """Return the exit code for all reports together: what could not be checked (2) outweighs a breach (1)."""
+    return max((report.exit_code for report in reports), default=0)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from sorted(p for p in path.rglob("*") if plain_name(p).endswith(_ENDINGS) and p.is_file())
+    elif path.exists():
+        yield path
+    else:
+        raise WarehouseError(f"no such file or folder: {path}", "check the path", exit_code=2)
+
+
+def contract_of(path: Path) -> Contract | None:
+    """Return the contract of a file by its name; None for the known names that have no schema."""
+    name = Path(plain_name(path))
+    if name.suffix in _ENDINGS and name.stem in _UNMAPPED:
+        return None
+    return MC_RUNS if name.suffix in _ENDINGS and name.stem == "mc_runs" else TICKS
+
+
+def check_file(path: Path, max_errors: int = 10) -> FileReport:
+    """Validate one file by the contract of its name and return what was found."""
+    contract = contract_of(path)
+    if contract is None:
+        return _unchecked(path, "no schema is known for files of this name", exit_code=2)
+    found: list[str] = []
+    try:
+        with open_source(path) as source:
+            ledger = read_strict(source, contract, Sinks(bad=lambda bad: _note(found, bad, max_errors)))
+    except WarehouseError as error:
+        return _unchecked(path, error.message, error.exit_code)
+    return _report(path, contract, ledger, found)
+
+
+def _unchecked(path: Path, reason: str, exit_code: int) -> FileReport:
+    return FileReport(path, errors=1, lines=[reason], exit_code=exit_code)
+
+
+def _note(found: list[str], bad: BadLine, most: int) -> None:
+    found.extend(
+        f"line {bad.line}: {breach.field or 'record'}: {breach.reason}" for breach in bad.breaches[: most - len(found)]
+    )
+
+
+def _report(path: Path, contract: Contract, ledger: Ledger, found: list[str]) -> FileReport:
+    # A cut-off last line is one error of the reader, and a warning here.
+    errors = ledger.errors - ledger.truncated
+    return FileReport(
+        path=path,
+        contract=contract.name,
+        records=ledger.rows,
+        errors=errors,
+        lines=found[:errors],
+        warnings=ledger.warnings(),
+        undeclared=sorted(ledger.unknown),
+        exit_code=1 if errors else 0,
+    )

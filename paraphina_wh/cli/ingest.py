@@ -1,0 +1,117 @@
+"""Taking runs in and out: `ingest` and `forget`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from paraphina_wh.cli.options import examples, format_option, pass_warehouse
+from paraphina_wh.cli.output import notice, print_frame, printable, warn
+from paraphina_wh.cli.progress import progress
+from paraphina_wh.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from paraphina_wh.ingest import Report
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--profile", help="Risk profile of the runs; by default what the sidecar or the file name says.")
+@click.option("--label", help="Label of the one run; by default from the sidecar or the file name.")
+@click.option("--label-prefix", default="exp13", show_default=True, help="Start of labels made from file names.")
+@click.option("--experiment", help="Experiment of the runs.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["reject", "quarantine"]),
+    default="reject",
+    show_default=True,
+    help="What to do with a file that has bad lines: reject it, or put the lines aside and keep the rest.",
+)
+@click.option("--replace", is_flag=True, help="Take out a run of the same profile and label.")
+@click.option("--split-on-reset", is_flag=True, help="Make a run of every stretch of rising t.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; by default one a core.")
+@format_option
+@examples(
+    "paraphina-wh ingest runs/exp13_auto", "zcat run.jsonl.gz | paraphina-wh ingest - --profile balanced --label a"
+)
+@pass_warehouse
+def ingest(
+    warehouse: Warehouse,
+    paths: tuple[str, ...],
+    profile: str | None,
+    label: str | None,
+    label_prefix: str,
+    experiment: str | None,
+    on_error: str,
+    replace: bool,
+    split_on_reset: bool,
+    jobs: int | None,
+    style: str,
+) -> None:
+    """Take telemetry into the warehouse: files, folders, globs, or - for standard input.
+
+    Files may be compressed (.gz, .zst). Repeating an ingest changes nothing. Exit code 1 when a file was
+    rejected; the others are taken in all the same.
+    """
+    from paraphina_wh.ingest import Options, ingest_paths
+
+    options = Options(profile, label, label_prefix, experiment, on_error, replace, split_on_reset)
+    with progress(unit="files", label="ingest") as bar:
+        report = ingest_paths(
+            warehouse, paths, options, jobs=jobs, on_plan=bar.set_total, on_outcomes=lambda done: bar.advance(len(done))
+        )
+    print_frame(_rows(report), style)
+    tell(report)
+    if not report.complete:
+        click.get_current_context().exit(1)
+
+
+def _rows(report: Report) -> pl.DataFrame:
+    import polars as pl
+
+    schema = {"file": pl.String, "run_id": pl.String, "status": pl.String, "ticks": pl.Int64, "bytes": pl.Int64}
+    rows = [(o.file, o.run_id, o.verdict, o.ticks, o.bytes) for o in report]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def tell(report: Report) -> None:
+    """Write the warnings and the reasons for rejections to stderr."""
+    for text in report.warnings:
+        warn(text)
+    for outcome in report:
+        for text in outcome.warnings:
+            warn(f"{outcome.file}: {text}")
+        if outcome.status == "rejected":
+            _tell_rejection(outcome.file, outcome.errors, outcome.error_count, outcome.hint)
+    counts = {status: sum(o.status == status for o in report) for status in dict.fromkeys(o.status for o in report)}
+    notice(", ".join(f"{count} {status}" for status, count in counts.items()))
+
+
+def _tell_rejection(file: str, errors: list[str], total: int, hint: str) -> None:
+    for text in errors:
+        click.echo(printable(f"error: {text}" if text.startswith(file) else f"error: {file}: {text}"), err=True)
+    if total > len(errors):
+        click.echo(printable(f"error: {file}: and {total - len(errors)} more"), err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+
+
+@click.command()
+@click.argument("run_ids", nargs=-1, metavar="[RUN]...")
+@click.option("--label", "labels", multiple=True, help="Withdraw the runs of this label; repeatable.")
+@examples("paraphina-wh forget --label exp13_balanced_r001")
+@pass_warehouse
+def forget(warehouse: Warehouse, run_ids: tuple[str, ...], labels: tuple[str, ...]) -> None:
+    """Withdraw wrongly ingested runs, named by run_id (or its start) or by label.
+
+    They leave every view; the ledger keeps that they were there. The source files are not touched.
+    """
+    from paraphina_wh.ingest.forget import forget as withdraw
+
+    if not run_ids and not labels:
+        raise click.UsageError("name a run, or a label with --label")
+    for run in withdraw(warehouse, run_ids, labels):
+        click.echo(printable(f"{run.run_id} {run.profile} {run.label}"))

@@ -1,3 +1,0 @@
-"""Versioned research datasets."""
-
-COLUMNS = {"line_no": "BIGINT"}

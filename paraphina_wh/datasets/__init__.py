@@ -1,0 +1,27 @@
+"""Versioned research datasets: JSON lines at ROOT, appended to and never edited, mirrored in the warehouse.
+
+The file is the truth; the folder `datasets/` of the warehouse holds its lines, exact text and normalised columns,
+so that views and other tools see every version at once.
+"""
+
+from __future__ import annotations
+
+from paraphina_wh.datasets.append import Appended, append_research_rows, mirror_dataset
+from paraphina_wh.datasets.columns import CANDIDATES, COLUMNS
+from paraphina_wh.datasets.files import dataset_file, dataset_name, default_dataset
+from paraphina_wh.datasets.read import read_dataset
+from paraphina_wh.datasets.rows import Selection, research_lines
+
+__all__ = [
+    "CANDIDATES",
+    "COLUMNS",
+    "Appended",
+    "Selection",
+    "append_research_rows",
+    "dataset_file",
+    "dataset_name",
+    "default_dataset",
+    "mirror_dataset",
+    "read_dataset",
+    "research_lines",
+]

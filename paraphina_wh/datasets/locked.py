@@ -1,0 +1,108 @@
+"""A dataset file under its lock: what every writer of a shared, append-only file must go through."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from paraphina_wh.errors import WarehouseError
+
+
+@dataclass(frozen=True)
+class LockedFile:
+    """A file nobody else with a lock reads or writes."""
+
+    path: Path
+    descriptor: int
+
+    @property
+    def size(self) -> int:
+        """Return the length of the file in bytes."""
+        return os.fstat(self.descriptor).st_size
+
+    def read_from(self, offset: int) -> bytes:
+        """Return everything from a byte on."""
+        with os.fdopen(self.descriptor, "rb", closefd=False) as source:
+            source.seek(offset)
+            return source.read()
+
+    def holds_line(self, offset: int, length: int, text: str) -> bool:
+        """Tell whether this line stands at this byte, ended by a newline or the end of the file."""
+        found = os.pread(self.descriptor, length + 1, offset)
+        return len(found) >= length and found.removesuffix(b"\n").decode("utf-8", "replace") == text
+
+    def complete_last_line(self) -> None:
+        """Give a last line that lost its newline, to a kill or an editor, the newline back."""
+        size = self.size
+        if size and os.pread(self.descriptor, 1, size - 1) != b"\n":
+            self.append(b"\n")
+
+    def append(self, content: bytes) -> None:
+        """Add bytes in one write and force them to disk; what the disk took only in part is taken back.
+
+        Raises: WarehouseError when the disk does not take them.
+        """
+        if not content:
+            return
+        before = self.size
+        try:
+            written = os.write(self.descriptor, content)
+            if written < len(content):
+                os.ftruncate(self.descriptor, before)
+                raise WarehouseError(f"cannot write {self.path}: the disk took only {written} of {len(content)} bytes")
+            os.fsync(self.descriptor)
+            if not before:
+                _sync_folder(self.path.parent)
+        except OSError as error:
+            raise _cannot("write", self.path, error) from error
+
+
+@contextmanager
+def locked(path: Path, *, write: bool = True) -> Iterator[LockedFile]:
+    """Hold the exclusive lock of a file, waiting for it; to write, a missing file is made.
+
+    The kernel frees the lock when the process ends, however it ends. A file that is still empty when the work
+    fails is removed again.
+    Raises: WarehouseError when the file cannot be opened (exit code 2 if it is to be read only).
+    """
+    try:
+        descriptor = _open_locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT if write else os.O_RDONLY)
+    except OSError as error:
+        raise _cannot("write" if write else "read", path, error) from error
+    file = LockedFile(path, descriptor)
+    try:
+        yield file
+    except BaseException:
+        if write and not file.size:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _open_locked(path: Path, flags: int) -> int:
+    while True:
+        if flags & os.O_CREAT:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, flags, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # The file may have been removed while we waited: a lock on what nobody can find any more protects nothing.
+        if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+        os.close(descriptor)
+
+
+def _cannot(verb: str, path: Path, error: OSError) -> WarehouseError:
+    return WarehouseError(f"cannot {verb} {path}: {error.strerror}", exit_code=2 if verb == "read" else 1)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

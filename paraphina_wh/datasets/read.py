@@ -1,0 +1,89 @@
+"""A dataset file read as it is: the views on datasets, answering for this file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from paraphina_wh.catalog import view_sql
+from paraphina_wh.datasets.columns import CANDIDATES
+from paraphina_wh.datasets.lines import load_lines
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.warehouse import sql_text
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_VIEWS = ("risk_tiers", "research_summary", "run_ranking", "alignment")
+
+
+def read_dataset(file: Path) -> DuckDBPyConnection:
+    """Return a connection whose `dataset_rows`, `research_summary`, `run_ranking` and `alignment` are of one file.
+
+    The rows stand in the temporary table `dataset_lines`, for the caller to narrow down.
+    Raises: WarehouseError (exit code 2) when the file cannot be read.
+    """
+    connection = duckdb.connect(":memory:")
+    load_lines(connection, _content(file), str(file))
+    # Sums of doubles depend on the order of their terms; one thread always takes the same.
+    connection.execute("SET threads = 1")
+    connection.execute(
+        f"CREATE VIEW dataset_rows AS SELECT {sql_text(file.stem)} AS dataset, * FROM dataset_lines ORDER BY line_no"
+    )
+    for name in _VIEWS:
+        connection.execute(view_sql(name, Path()))
+    return connection
+
+
+def count_skipped(connection: DuckDBPyConnection, accepted: str) -> int:
+    """Return how many lines are neither blank nor accepted; accepted: `is_run` or `is_complete`."""
+    [(count,)] = connection.execute(
+        f"SELECT count(*) FROM dataset_lines WHERE NOT is_blank AND NOT {accepted}"
+    ).fetchall()
+    return int(count)
+
+
+def count_reference_runs(connection: DuckDBPyConnection) -> int:
+    """Return how many of the runs come from the reference engine."""
+    [(count,)] = connection.execute(
+        "SELECT count(*) FROM dataset_lines WHERE is_run AND engine = 'reference'"
+    ).fetchall()
+    return int(count)
+
+
+def check_columns(connection: DuckDBPyConnection, file: Path) -> None:
+    """Raise a WarehouseError when no line names a column the alignment needs: what was tried, what there is."""
+    [usable] = connection.execute(
+        "SELECT count(*) FILTER (is_run), count(profile) FILTER (is_run), count(kill_prob) FILTER (is_run)"
+        " FROM dataset_lines"
+    ).fetchall()
+    if all(usable):
+        return
+    present = _names_present(connection)
+    tried = [f"{column} ({', '.join(names)})" for column, names in CANDIDATES.items() if not present & set(names)]
+    if present and tried:
+        raise WarehouseError(
+            f"{file} has no column for {'; '.join(tried)}", f"columns present: {', '.join(sorted(present))}"
+        )
+    if not usable[0]:
+        raise WarehouseError(f"{file} holds no runs", "a run is a JSON object with a final PnL and a drawdown")
+
+
+def _names_present(connection: DuckDBPyConnection) -> set[str]:
+    rows = connection.execute(
+        "SELECT DISTINCT lower(unnest(json_keys(CASE WHEN json_valid(line) THEN line END))) FROM dataset_lines"
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise WarehouseError(
+            f"cannot read {file}: {error.strerror}",
+            "name a dataset file with --dataset, or make one with `paraphina-wh export dataset`",
+            exit_code=2,
+        ) from error

@@ -1,0 +1,48 @@
+"""exp13 end to end: run, take in, append to the dataset, summarise, align."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from paraphina_wh.alignment import Alignment, align
+from paraphina_wh.datasets import Appended, Selection, append_research_rows, dataset_file
+from paraphina_wh.experiments.harness import HarnessOptions, Progress, Session, run_harness
+from paraphina_wh.experiments.spec import find_spec
+from paraphina_wh.export import write_alignment
+from paraphina_wh.summary import Summary, summarise
+from paraphina_wh.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Exp13:
+    """What exp13 made. The last four are None when no run of the dataset is usable."""
+
+    session: Session
+    appended: Appended
+    summary: Summary | None = None
+    alignment: Alignment | None = None
+    alignment_csv: Path | None = None
+
+
+def run_exp13(
+    warehouse: Warehouse,
+    options: HarnessOptions,
+    dataset: str | Path | None = None,
+    progress: Progress | None = None,
+    *,
+    allow_mixed: bool = False,
+) -> Exp13:
+    """Run the telemetry harness and bring dataset, summary and alignment up to date.
+
+    Summary and alignment cover the whole dataset file, rows of earlier sessions included.
+    Raises: WarehouseError (exit code 2) before the first run when the plan cannot be run.
+    """
+    file = dataset_file(warehouse, dataset)
+    session = run_harness(warehouse, find_spec("exp13"), options, progress)
+    selection = Selection(run_ids=tuple(session.run_ids))
+    appended = append_research_rows(warehouse, file, selection=selection, allow_mixed=allow_mixed)
+    if not (appended.appended or appended.already_there):
+        return Exp13(session, appended)
+    alignment = align(warehouse, file)
+    return Exp13(session, appended, summarise(warehouse, file), alignment, write_alignment(warehouse, alignment))

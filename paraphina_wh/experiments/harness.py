@@ -1,0 +1,277 @@
+"""The telemetry harness: run every profile x repeat, and take the telemetry in.
+
+A run is planned by what it would do (its plan key). One that the warehouse holds under the same key is not run
+again; one whose files are complete but were not taken in, because the last session was killed, is taken in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, check_knobs, find_engine, run_many
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.experiments.spec import Spec
+from paraphina_wh.ingest import Options, Report, ingest_paths
+from paraphina_wh.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
+from paraphina_wh.warehouse import Warehouse, connect, hive_folder
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class HarnessOptions:
+    """What to run.
+
+    ticks: a run. seed: run i of a profile gets seed + i - 1; None passes none. knobs: `PARAPHINA_*` overlay.
+    engine: path, `reference`, or None to look for one. jobs: engines at a time, by default one a core.
+    timeout_sec: seconds a run. fresh: run all, taking out the runs of the same labels.
+    """
+
+    ticks: int
+    runs_per_profile: int
+    profiles: tuple[str, ...]
+    label_prefix: str
+    seed: int | None
+    knobs: Mapping[str, str] = field(default_factory=dict)
+    engine: str | None = None
+    jobs: int | None = None
+    timeout_sec: float = 600.0
+    retries: int = 0
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run to be: where its telemetry goes, and the sidecar it will have."""
+
+    telemetry: Path
+    sidecar: Sidecar
+
+
+@dataclass
+class Session:
+    """What a session of the harness came to.
+
+    planned: all runs of the grid. done: results of those run now. kept: number of those already there.
+    report: what the ingest said of each file. run_ids: the live runs of the grid.
+    """
+
+    engine: Engine
+    planned: list[PlannedRun]
+    done: list[EngineRunResult]
+    kept: int
+    report: Report
+    run_ids: list[str]
+
+    @property
+    def failed(self) -> list[EngineRunResult]:
+        """Return the runs that failed or ran out of time."""
+        return [result for result in self.done if result.status != "ok"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Who is told how it goes: the plan before the first run, and every result."""
+
+    on_plan: Callable[[int, int], None] = lambda to_run, kept: None
+    on_result: Callable[[EngineRunResult], None] = lambda result: None
+
+
+def plan_runs(warehouse: Warehouse, spec: Spec, options: HarnessOptions, engine: Engine) -> list[PlannedRun]:
+    """Return the runs of the grid, profile by profile.
+
+    Raises: WarehouseError (exit code 2) for knobs, profiles or numbers that no engine could run.
+    """
+    _check(options)
+    knobs = check_knobs(options.knobs)
+    return [
+        _planned(warehouse, spec, options, engine, knobs, profile, repeat)
+        for profile in options.profiles
+        for repeat in range(1, options.runs_per_profile + 1)
+    ]
+
+
+def _check(options: HarnessOptions) -> None:
+    for name, value in (("--ticks", options.ticks), ("--runs-per-profile", options.runs_per_profile)):
+        if value < 1:
+            raise WarehouseError(f"{name} must be at least 1, not {value}", exit_code=2)
+    if options.seed is not None and options.seed < 0:
+        raise WarehouseError(f"--seed must be 0 or more, not {options.seed}", "or `--seed none`", exit_code=2)
+    if len(set(options.profiles)) < len(options.profiles) or not options.profiles:
+        raise WarehouseError(f"profiles {', '.join(options.profiles)!r}: name each once", exit_code=2)
+
+
+def _planned(
+    warehouse: Warehouse,
+    spec: Spec,
+    options: HarnessOptions,
+    engine: Engine,
+    knobs: dict[str, str],
+    profile: str,
+    repeat: int,
+) -> PlannedRun:
+    label = f"{options.label_prefix}_{profile}_r{repeat:03d}"
+    hive_folder("label", label)
+    seed = None if options.seed is None else options.seed + repeat - 1
+    telemetry = warehouse.root / spec.folder / f"{profile}_r{repeat}.jsonl"
+    labels: dict[str, str | int | float | bool] = {"experiment": spec.name, "profile": profile, "repeat": repeat}
+    command = [*engine.command, "--ticks", str(options.ticks), "--profile", profile]
+    sidecar = Sidecar(
+        experiment=spec.name,
+        run_name=f"{profile}_r{repeat}",
+        plan_key=_digest(spec.name, label, labels, knobs, seed, options.ticks, engine.sha256),
+        profile=profile,
+        label=label,
+        labels=labels,
+        repeat=repeat,
+        seed=seed,
+        ticks=options.ticks,
+        knobs=knobs,
+        engine=engine.kind,
+        engine_path=engine.path,
+        engine_version=engine.version,
+        engine_sha256=engine.sha256,
+        engine_commit=engine.git_commit,
+        command=command if seed is None else [*command, "--seed", str(seed)],
+    )
+    return PlannedRun(telemetry, sidecar)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:32]
+
+
+def run_harness(warehouse: Warehouse, spec: Spec, options: HarnessOptions, progress: Progress | None = None) -> Session:
+    """Run what is missing of the grid, take everything in, and return what came of it.
+
+    Failed and timed-out runs are recorded, the rest goes on. Ctrl-C keeps the finished runs on disk: the next
+    call takes them in.
+    Raises: WarehouseError (exit code 2) before the first run when something in the plan cannot run, or when a
+    label is taken by a run with other options.
+    """
+    progress = progress or Progress()
+    engine = find_engine(options.engine, warehouse.root)
+    planned = plan_runs(warehouse, spec, options, engine)
+    if not options.fresh:
+        _rescue(warehouse, planned)
+    missing = planned if options.fresh else missing_runs(warehouse, planned)
+    progress.on_plan(len(missing), len(planned) - len(missing))
+    done = _execute(warehouse, missing, options, progress)
+    report = _take_in(warehouse, missing, replace=options.fresh)
+    return Session(engine, planned, done, len(planned) - len(missing), report, _live_ids(warehouse, planned))
+
+
+def _rescue(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> None:
+    """Take in finished telemetry that lies where a new run would write, before it is overwritten."""
+    there = [run.telemetry for run in planned if run.telemetry.is_file() and not _is_unfinished(run.telemetry)]
+    report = ingest_paths(warehouse, there) if there else []
+    for lost in (outcome for outcome in report if outcome.status == "rejected"):
+        raise WarehouseError(
+            f"{lost.file} would be overwritten, and it is not in the warehouse: {lost.errors[0]}",
+            "move it away, or run everything anew with --fresh",
+            exit_code=2,
+        )
+
+
+def _is_unfinished(telemetry: Path) -> bool:
+    """Tell whether a session was killed while this run wrote its telemetry."""
+    sidecar = read_sidecar(sidecar_path(telemetry))
+    return sidecar is not None and sidecar.status == "planned"
+
+
+def missing_runs(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Return the planned runs that the warehouse does not hold."""
+    held = _held(warehouse, planned)
+    missing = []
+    for run in planned:
+        status, plan_key = held.get((run.sidecar.profile, run.sidecar.label), (None, None))
+        if status == "ok" and plan_key == run.sidecar.plan_key:
+            continue
+        if status == "ok":
+            raise WarehouseError(
+                f"label {run.sidecar.label!r} is taken by a run with other options",
+                "choose another --label-prefix, or take the old runs out with --fresh",
+                exit_code=2,
+            )
+        missing.append(run)
+    return missing
+
+
+def _held(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> dict[tuple[str, str], tuple[str | None, str | None]]:
+    """Return (profile, label) -> (status, plan key) of the live runs of the grid."""
+    return {(profile, label): (status, key) for profile, label, _, status, key in _live(warehouse, planned)}
+
+
+def _live_ids(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[str]:
+    return [run_id for _, _, run_id, _, _ in _live(warehouse, planned)]
+
+
+def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[tuple[str, str, str, str, str | None]]:
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        return connection.execute(
+            "SELECT profile, label, run_id, status, plan_key FROM runs "
+            "JOIN (SELECT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
+            "ORDER BY profile, label, status = 'ok'",
+            {
+                "profiles": [run.sidecar.profile for run in planned],
+                "labels": [run.sidecar.label for run in planned],
+            },
+        ).fetchall()
+
+
+def _execute(
+    warehouse: Warehouse, runs: Sequence[PlannedRun], options: HarnessOptions, progress: Progress
+) -> list[EngineRunResult]:
+    by_name = {run.sidecar.run_name: run for run in runs}
+
+    def finish(result: EngineRunResult) -> None:
+        write_sidecar(by_name[result.run_id].telemetry, _finished(by_name[result.run_id].sidecar, result))
+        progress.on_result(result)
+
+    for run in runs:
+        # Should the session be killed, half a telemetry file must not pass for a whole one.
+        write_sidecar(run.telemetry, msgspec.structs.replace(run.sidecar, status="planned"))
+    configs = [_config(warehouse, run) for run in runs]
+    jobs = options.jobs or os.cpu_count() or 1
+    return run_many(configs, jobs=jobs, timeout=options.timeout_sec, retries=options.retries, on_result=finish)
+
+
+def _config(warehouse: Warehouse, run: PlannedRun) -> EngineRunConfig:
+    return EngineRunConfig(
+        cmd=run.sidecar.command,
+        env=run.sidecar.knobs,
+        label=run.sidecar.labels,
+        run_id=run.sidecar.run_name,
+        cwd=warehouse.root,
+        telemetry_path=run.telemetry,
+    )
+
+
+def _finished(sidecar: Sidecar, result: EngineRunResult) -> Sidecar:
+    return msgspec.structs.replace(
+        sidecar,
+        started_at=result.started_at.isoformat(timespec="microseconds"),
+        duration_sec=round(result.duration_sec, 6),
+        returncode=result.returncode,
+        attempts=result.attempts,
+        status=result.status,
+        error=result.error,
+    )
+
+
+def _take_in(warehouse: Warehouse, runs: Sequence[PlannedRun], *, replace: bool) -> Report:
+    """Ingest the telemetry of runs; a run that left none is known by its sidecar alone."""
+    paths = [
+        run.telemetry if run.telemetry.is_file() else sidecar_path(run.telemetry)
+        for run in runs
+        if run.telemetry.is_file() or sidecar_path(run.telemetry).is_file()
+    ]
+    return ingest_paths(warehouse, paths, Options(replace=replace)) if paths else Report([])

@@ -1,0 +1,45 @@
+"""What a session of the harness would do, without doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from paraphina_wh.engine import Engine, find_engine
+from paraphina_wh.experiments.harness import HarnessOptions, PlannedRun, missing_runs, plan_runs
+from paraphina_wh.experiments.spec import Spec
+from paraphina_wh.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The grid. frame: one row a run; action is `run`, or `keep` for a run that is already there."""
+
+    engine: Engine
+    frame: pl.DataFrame
+
+
+def preview(warehouse: Warehouse, spec: Spec, options: HarnessOptions) -> Preview:
+    """Return the runs of the grid and what would be done with each; nothing is run or written.
+
+    Raises: WarehouseError as `run_harness` does before its first run.
+    """
+    engine = find_engine(options.engine, warehouse.root)
+    planned = plan_runs(warehouse, spec, options, engine)
+    missing = planned if options.fresh else missing_runs(warehouse, planned)
+    rows = [_row(warehouse, run, "run" if run in missing else "keep") for run in planned]
+    return Preview(engine, pl.DataFrame(rows, schema_overrides={"seed": pl.Int64}))
+
+
+def _row(warehouse: Warehouse, run: PlannedRun, action: str) -> dict[str, object]:
+    return {
+        "run": run.sidecar.run_name,
+        "label": run.sidecar.label,
+        "seed": run.sidecar.seed,
+        "ticks": run.sidecar.ticks,
+        "knobs": " ".join(f"{name}={value}" for name, value in run.sidecar.knobs.items()),
+        "engine": run.sidecar.engine,
+        "telemetry": warehouse.relative(run.telemetry),
+        "action": action,
+    }

@@ -1,0 +1,78 @@
+"""Views to artefacts: each function writes one file, as a whole, and returns its path; twice gives the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from paraphina_wh.alignment import Alignment, align
+from paraphina_wh.commit import write_atomically
+from paraphina_wh.datasets import append_research_rows, dataset_file, research_lines
+from paraphina_wh.datasets.rows import ALL_ROWS, Selection
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.summary import Summary, summary_text
+from paraphina_wh.text import csv_bytes
+from paraphina_wh.warehouse import Warehouse, connect
+
+ALIGNMENT_CSV = Path("runs/exp11_research_alignment/exp11_alignment.csv")
+SUMMARY_TEXT = Path("runs/research_summary/research_summary.txt")
+
+
+def export_dataset(
+    warehouse: Warehouse,
+    dataset: str | Path | None = None,
+    *,
+    selection: Selection = ALL_ROWS,
+    allow_mixed: bool = False,
+    out: Path | None = None,
+) -> Path:
+    """Bring a dataset file up to date, or write the selected research rows to `out` and leave the dataset alone.
+
+    dataset: relative paths are below ROOT; None is the newest version.
+    Raises: WarehouseError as `append_research_rows` does.
+    """
+    if out is None:
+        file = dataset_file(warehouse, dataset)
+        return append_research_rows(warehouse, file, selection=selection, allow_mixed=allow_mixed).file
+    return _write(warehouse, out, research_lines(warehouse, selection, allow_mixed=allow_mixed))
+
+
+def write_alignment(warehouse: Warehouse, alignment: Alignment, out_dir: Path | None = None) -> Path:
+    """Write an alignment as `exp11_alignment.csv`, by default in `runs/exp11_research_alignment/` below ROOT."""
+    path = ALIGNMENT_CSV if out_dir is None else out_dir / ALIGNMENT_CSV.name
+    return _write(warehouse, path, csv_bytes(alignment.frame))
+
+
+def export_alignment(warehouse: Warehouse, dataset: str | Path | None = None, *, out: Path | None = None) -> Path:
+    """Write the alignment of a dataset file as CSV. Raises: WarehouseError as `align` does."""
+    return _write(warehouse, out or ALIGNMENT_CSV, csv_bytes(align(warehouse, dataset).frame))
+
+
+def export_summary(warehouse: Warehouse, summary: Summary, *, out: Path | None = None) -> Path:
+    """Write a summary as the text of the console."""
+    return _write(warehouse, out or SUMMARY_TEXT, summary_text(summary).encode())
+
+
+def export_runs(warehouse: Warehouse, experiment: str, *, out: Path | None = None) -> Path:
+    """Write all columns of `runs` for an experiment as CSV, by default `runs/<experiment>/<experiment>_runs.csv`.
+
+    Raises: WarehouseError when the warehouse holds no run of the experiment, with those it does hold.
+    """
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        rows = pl.DataFrame(
+            connection.execute(
+                "SELECT * FROM runs WHERE experiment = ? ORDER BY label, run_id", [experiment]
+            ).to_arrow_table()
+        )
+        if rows.is_empty():
+            known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
+            names = ", ".join(name for (name,) in known)
+            raise WarehouseError(f"no runs of experiment {experiment!r}", f"experiments: {names or 'none yet'}")
+    return _write(warehouse, out or Path("runs") / experiment / f"{experiment}_runs.csv", csv_bytes(rows))
+
+
+def _write(warehouse: Warehouse, path: Path, content: bytes) -> Path:
+    target = warehouse.root / path
+    write_atomically(target, content)
+    return target

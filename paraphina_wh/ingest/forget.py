@@ -1,0 +1,82 @@
+"""Withdrawal: take wrongly ingested runs out of every answer; the ledger keeps that they were there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+import duckdb
+import msgspec
+
+from paraphina_wh import commit
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.batch import drop_ticks, write_ledger
+from paraphina_wh.ledger import LedgerRow
+from paraphina_wh.warehouse import Warehouse, connect, new_batch
+
+
+class Forgotten(msgspec.Struct):
+    """A run that was withdrawn."""
+
+    run_id: str
+    profile: str
+    label: str
+    experiment: str
+
+
+def forget(warehouse: Warehouse, run_ids: Sequence[str] = (), labels: Sequence[str] = ()) -> list[Forgotten]:
+    """Withdraw runs named by run_id (or its first characters) or by label, and return them.
+
+    Raises: WarehouseError (exit code 2) when a name matches no run, or a shortened run_id more than one.
+    """
+    runs = _find(warehouse, run_ids, labels)
+    for experiment, group in groupby(sorted(runs, key=lambda run: run.experiment), key=lambda run: run.experiment):
+        _withdraw(warehouse, experiment, list(group))
+    return runs
+
+
+def _find(warehouse: Warehouse, run_ids: Sequence[str], labels: Sequence[str]) -> list[Forgotten]:
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        found: dict[str, Forgotten] = {}
+        for run_id in run_ids:
+            matches = _select(connection, "starts_with(run_id, $name)", run_id)
+            if len(matches) > 1:
+                raise WarehouseError(f"{run_id!r} starts {len(matches)} run_ids", "give more of it", exit_code=2)
+            found |= _named(matches, f"no run {run_id!r}")
+        for label in labels:
+            found |= _named(_select(connection, "label = $name", label), f"no run with label {label!r}")
+    return list(found.values())
+
+
+def _select(connection: duckdb.DuckDBPyConnection, condition: str, name: str) -> list[Forgotten]:
+    query = f"SELECT run_id, profile, label, experiment FROM runs WHERE {condition} ORDER BY run_id"
+    return [Forgotten(*row) for row in connection.execute(query, {"name": name}).fetchall()]
+
+
+def _named(matches: list[Forgotten], problem: str) -> dict[str, Forgotten]:
+    if not matches:
+        raise WarehouseError(problem, "paraphina-wh query 'select run_id, profile, label from runs'", exit_code=2)
+    return {run.run_id: run for run in matches}
+
+
+def _withdraw(warehouse: Warehouse, experiment: str, runs: Sequence[Forgotten]) -> None:
+    batch, now = new_batch(), datetime.now(UTC).isoformat(timespec="microseconds")
+    rows = [
+        LedgerRow(
+            event="withdrawn",
+            run_id=run.run_id,
+            batch_id=batch,
+            supersedes=run.run_id,
+            profile=run.profile,
+            label=run.label,
+            status="withdrawn",
+            ingested_at=now,
+        )
+        for run in runs
+    ]
+    with commit.staging_folder(warehouse.staging, batch) as folder, duckdb.connect(":memory:") as connection:
+        ledger = write_ledger(connection, folder, rows, [])
+        commit.publish([(ledger, warehouse.runs_file(experiment, batch))])
+    for run in runs:
+        drop_ticks(warehouse, run.profile, run.label, run.run_id)

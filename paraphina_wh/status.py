@@ -1,0 +1,17 @@
+"""The state of a warehouse at a glance, from the views alone."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from paraphina_wh.catalog import sql_folder
+from paraphina_wh.warehouse import Warehouse, connect
+
+SECTIONS = ("totals", "experiments", "datasets", "unknown_fields", "problems")
+
+
+def read_status(warehouse: Warehouse) -> dict[str, pl.DataFrame]:
+    """Return section -> rows, as the files in sql/status/ define them; all but `totals` may be empty."""
+    with connect(warehouse) as connection:
+        queries = {name: (sql_folder() / "status" / f"{name}.sql").read_text() for name in SECTIONS}
+        return {name: connection.sql(query).pl() for name, query in queries.items()}

@@ -1,0 +1,50 @@
+-- dataset_rows: the lines of the versioned research datasets; the source view of the folder datasets/.
+--
+-- Grain:  one row per line of a dataset file (dataset, line_no), whatever it holds.
+-- Reads:  datasets/dataset=<name>/<batch>.parquet. Paths are relative to the warehouse folder.
+-- Note:   a line stored twice counts once. The names a column may go by in the file are tried row by row, and the
+--         first that holds a usable value counts; see the page on datasets. Numbers are null where the file says NaN.
+--
+-- Columns:
+--   dataset               | -         | name of the dataset: its file without the ending (folder key)
+--   line_no               | -         | line of the file, from 1
+--   byte_offset           | bytes     | where the line starts in the file
+--   bytes                 | bytes     | length of the line without its newline
+--   line                  | -         | the exact text of the line
+--   dataset_path          | -         | dataset file, relative to ROOT when below it
+--   is_blank              | -         | nothing but white space
+--   is_run                | -         | a JSON object with a final PnL and a drawdown: the alignment counts it
+--   is_complete           | -         | holds final_pnl, max_drawdown and num_ticks: the summary counts it
+--   timestamp_utc         | -         | when the run was condensed, ISO 8601
+--   label                 | -         | label of the run
+--   profile               | -         | risk profile, as written
+--   telemetry_path        | -         | telemetry file, as written
+--   notes                 | -         | free text
+--   num_ticks             | ticks     | ticks of the run
+--   final_pnl             | usd       | total PnL after the last tick
+--   max_pnl               | usd       | largest total PnL
+--   min_pnl               | usd       | smallest total PnL
+--   max_drawdown          | usd       | deepest fall of the total PnL below its peak, sign as written
+--   frac_normal           | frac      | share of ticks in regime Normal
+--   frac_warning          | frac      | share of ticks in regime Warning
+--   frac_hard             | frac      | share of ticks in regime HardLimit
+--   kill_prob             | frac      | 1 killed, 0 not killed, or a probability where the row states one
+--   run_id                | -         | run in the warehouse; null in rows that name none
+--   experiment            | -         | experiment of the run; null in rows that name none
+--   engine                | -         | reference for the embedded engine; anything else, or null, is a real one
+CREATE OR REPLACE VIEW dataset_rows AS
+SELECT
+    dataset, line_no, byte_offset, bytes, line, dataset_path, is_blank, is_run, is_complete,
+    timestamp_utc, label, profile, telemetry_path, notes,
+    num_ticks, final_pnl, max_pnl, min_pnl, max_drawdown, frac_normal, frac_warning, frac_hard, kill_prob,
+    run_id, experiment, engine
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY dataset, line_no ORDER BY byte_offset, line) AS nth
+    FROM read_parquet(
+        'datasets/*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'dataset': VARCHAR},
+        union_by_name = true
+    )
+) AS stored
+WHERE nth = 1;

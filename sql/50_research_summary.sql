@@ -1,0 +1,72 @@
+-- research_summary: what the runs of a dataset look like together, overall and by profile.
+--
+-- Grain:  one row per dataset with scope 'global', and one per dataset and profile with scope 'profile'.
+-- Reads:  dataset_rows, its complete rows.
+-- Units:  usd unless said otherwise. Drawdowns are magnitudes here, whatever their sign in the file.
+-- Note:   a run without a word on the kill switch counts as not killed. Spark knows median() too.
+--
+-- Columns:
+--   dataset               | -         | name of the dataset
+--   scope                 | -         | global: all runs; profile: the runs of one profile
+--   profile               | -         | risk profile, as written; null in the global row
+--   n_runs                | count     | runs
+--   final_pnl_mean        | usd       | final PnL: mean
+--   final_pnl_median      | usd       | final PnL: median
+--   final_pnl_std         | usd       | final PnL: sample standard deviation, null for a single run
+--   max_drawdown_mean     | usd       | deepest drawdown: mean
+--   max_drawdown_median   | usd       | deepest drawdown: median
+--   max_drawdown_std      | usd       | deepest drawdown: sample standard deviation
+--   max_pnl_mean          | usd       | largest PnL: mean
+--   max_pnl_median        | usd       | largest PnL: median
+--   max_pnl_std           | usd       | largest PnL: sample standard deviation
+--   min_pnl_mean          | usd       | smallest PnL: mean
+--   min_pnl_median        | usd       | smallest PnL: median
+--   min_pnl_std           | usd       | smallest PnL: sample standard deviation
+--   n_killed              | count     | runs with the kill switch on (probability 0.5 or more)
+--   kill_frac             | frac      | n_killed over n_runs
+--   utility_mean          | usd       | utility = final PnL - 0.5 x drawdown: mean
+--   utility_min           | usd       | utility: smallest
+--   utility_max           | usd       | utility: largest
+CREATE OR REPLACE VIEW research_summary AS
+WITH complete AS (
+    SELECT
+        dataset, profile, final_pnl, max_pnl, min_pnl,
+        abs(max_drawdown) AS drawdown,
+        final_pnl - 0.5e0 * abs(max_drawdown) AS utility,
+        CASE WHEN kill_prob >= 0.5e0 THEN 1e0 ELSE 0e0 END AS killed
+    FROM dataset_rows
+    WHERE is_complete
+),
+scoped AS (
+    SELECT dataset, 'global' AS scope, CAST(NULL AS VARCHAR(1)) AS profile,
+           final_pnl, max_pnl, min_pnl, drawdown, utility, killed
+    FROM complete
+    UNION ALL
+    SELECT dataset, 'profile', profile, final_pnl, max_pnl, min_pnl, drawdown, utility, killed
+    FROM complete
+)
+SELECT
+    dataset,
+    scope,
+    profile,
+    count(*) AS n_runs,
+    avg(final_pnl) AS final_pnl_mean,
+    median(final_pnl) AS final_pnl_median,
+    stddev_samp(final_pnl) AS final_pnl_std,
+    avg(drawdown) AS max_drawdown_mean,
+    median(drawdown) AS max_drawdown_median,
+    stddev_samp(drawdown) AS max_drawdown_std,
+    avg(max_pnl) AS max_pnl_mean,
+    median(max_pnl) AS max_pnl_median,
+    stddev_samp(max_pnl) AS max_pnl_std,
+    avg(min_pnl) AS min_pnl_mean,
+    median(min_pnl) AS min_pnl_median,
+    stddev_samp(min_pnl) AS min_pnl_std,
+    CAST(sum(killed) AS BIGINT) AS n_killed,
+    avg(killed) AS kill_frac,
+    avg(utility) AS utility_mean,
+    min(utility) AS utility_min,
+    max(utility) AS utility_max
+FROM scoped
+GROUP BY dataset, scope, profile
+ORDER BY dataset, scope, profile;

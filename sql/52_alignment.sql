@@ -1,0 +1,71 @@
+-- alignment: does each risk tier keep its budgets in a dataset?
+--
+-- Grain:  one row per dataset and risk tier, tiers without runs included (n_runs 0, empirical values null).
+-- Reads:  dataset_rows, its runs whose profile is the tier once trimmed and lower-cased; risk_tiers.
+-- Note:   the columns after dataset and their order are a contract. Verdicts, margins and score use the mean of the
+--         drawdowns' magnitudes; emp_max_drawdown_mean keeps the sign of the file. They are null together, when any of
+--         the three empirical means is. Margins are >= 0 on the safe side. The spread of PnL does not enter the score.
+--
+-- Columns:
+--   dataset                    | -         | name of the dataset
+--   risk_tier                  | -         | tier, named as its profile
+--   n_runs                     | count     | runs of the tier
+--   budget_max_kill_prob       | frac      | budget: largest kill probability
+--   budget_max_dd_abs          | usd       | budget: largest mean drawdown
+--   budget_min_final_pnl_mean  | usd       | budget: smallest mean final PnL
+--   emp_final_pnl_mean         | usd       | mean final PnL
+--   emp_max_drawdown_mean      | usd       | mean drawdown as stored, sign kept
+--   emp_kill_prob              | frac      | mean of kill as 0 or 1, or of the stated probabilities
+--   emp_kill_ok                | -         | the kill probability is within its budget
+--   emp_dd_ok                  | -         | the mean drawdown is within its budget
+--   emp_pnl_ok                 | -         | the mean final PnL is within its budget
+--   emp_kill_margin            | frac      | budget minus kill probability
+--   emp_dd_margin              | usd       | budget minus mean drawdown
+--   emp_pnl_margin             | usd       | mean final PnL minus budget
+--   emp_score                  | usd       | mean final PnL - lambda_dd x mean drawdown - lambda_kill x kill probability
+CREATE OR REPLACE VIEW alignment AS
+WITH runs_by_tier AS (
+    SELECT
+        dataset,
+        lower(trim(profile)) AS tier,
+        count(*) AS n,
+        avg(final_pnl) AS pnl,
+        avg(max_drawdown) AS signed_dd,
+        avg(abs(max_drawdown)) AS dd,
+        avg(kill_prob) AS kill
+    FROM dataset_rows
+    WHERE is_run
+    GROUP BY dataset, lower(trim(profile))
+),
+tiers AS (
+    SELECT d.dataset, t.tier_order, t.risk_tier, t.max_kill_prob, t.max_drawdown_abs, t.min_final_pnl_mean,
+           t.lambda_dd, t.lambda_kill
+    FROM (SELECT DISTINCT dataset FROM dataset_rows) d
+    CROSS JOIN risk_tiers t
+),
+compared AS (
+    SELECT
+        t.*, r.n, r.pnl, r.signed_dd, r.dd, r.kill,
+        r.pnl IS NOT NULL AND r.dd IS NOT NULL AND r.kill IS NOT NULL AS measured
+    FROM tiers t
+    LEFT JOIN runs_by_tier r ON r.dataset = t.dataset AND r.tier = t.risk_tier
+)
+SELECT
+    dataset,
+    risk_tier,
+    coalesce(n, 0) AS n_runs,
+    max_kill_prob AS budget_max_kill_prob,
+    max_drawdown_abs AS budget_max_dd_abs,
+    min_final_pnl_mean AS budget_min_final_pnl_mean,
+    pnl AS emp_final_pnl_mean,
+    signed_dd AS emp_max_drawdown_mean,
+    kill AS emp_kill_prob,
+    CASE WHEN measured THEN kill <= max_kill_prob END AS emp_kill_ok,
+    CASE WHEN measured THEN dd <= max_drawdown_abs END AS emp_dd_ok,
+    CASE WHEN measured THEN pnl >= min_final_pnl_mean END AS emp_pnl_ok,
+    CASE WHEN measured THEN max_kill_prob - kill END AS emp_kill_margin,
+    CASE WHEN measured THEN max_drawdown_abs - dd END AS emp_dd_margin,
+    CASE WHEN measured THEN pnl - min_final_pnl_mean END AS emp_pnl_margin,
+    CASE WHEN measured THEN pnl - (lambda_dd * dd + lambda_kill * kill) END AS emp_score
+FROM compared
+ORDER BY dataset, tier_order;

@@ -1,0 +1,12 @@
+-- datasets: the versioned datasets that the warehouse holds.
+--
+-- Grain:  one row per dataset.
+-- Reads:  dataset_rows.
+SELECT
+    dataset,
+    count(*) AS lines,
+    count(*) FILTER (is_run) AS runs,
+    max(timestamp_utc) AS newest_row
+FROM dataset_rows
+GROUP BY dataset
+ORDER BY dataset;
