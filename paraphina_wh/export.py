@@ -60,11 +60,8 @@ def export_runs(warehouse: Warehouse, experiment: str, *, out: Path | None = Non
     Raises: WarehouseError when the warehouse holds no run of the experiment, with those it does hold.
     """
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
-        rows = pl.DataFrame(
-            connection.execute(
-                "SELECT * FROM runs WHERE experiment = ? ORDER BY label, run_id", [experiment]
-            ).to_arrow_table()
-        )
+        query = "SELECT * FROM runs WHERE experiment = $experiment ORDER BY label, run_id"
+        rows: pl.DataFrame = connection.sql(query, params={"experiment": experiment}).pl()
         if rows.is_empty():
             known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
             names = ", ".join(name for (name,) in known)

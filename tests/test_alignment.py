@@ -64,9 +64,10 @@ def test_the_recorded_dataset_gives_the_recorded_file_twice(root: Warehouse) -> 
     assert export_alignment(root, dataset).read_bytes() == first
 
 
-def test_a_positive_drawdown_costs_score() -> None:
-    """Balanced, dd 10, no kill: 100 - 0.3 * 10 = 97, in the worked example too; kept as a reminder of the old defect."""
-    assert "1806.5462591785538" in WORKED_CSV and "1884.6115984052044" not in WORKED_CSV
+def test_a_positive_drawdown_costs_score(root: Warehouse) -> None:
+    row = tier(aligned(root, run(final_pnl=100.0, max_drawdown=10.0)), "balanced")
+
+    assert row["emp_score"] == 100.0 - 0.3 * 10.0
 
 
 def test_drawdowns_of_either_sign_do_not_cancel_in_the_verdict(root: Warehouse) -> None:
@@ -166,7 +167,7 @@ def test_a_column_named_nowhere_is_an_error_that_lists_what_was_tried_and_what_e
 
 
 def test_a_missing_file_is_wrong_usage_and_an_empty_one_is_not(root: Warehouse) -> None:
-    with pytest.raises(WarehouseError, match="cannot read .*nowhere.jsonl: No such file") as caught:
+    with pytest.raises(WarehouseError, match=r"cannot read .*nowhere.jsonl: No such file") as caught:
         align(root, "nowhere.jsonl")
     assert caught.value.exit_code == 2
 

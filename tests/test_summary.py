@@ -112,13 +112,13 @@ def test_equal_utilities_keep_the_order_of_the_dataset(root: Warehouse) -> None:
 
 
 def test_filters_are_exact_for_profiles_and_plain_text_for_labels(root: Warehouse) -> None:
-    rows = [run("a.b", 1.0), run("axb", 2.0), run("a.b", 3.0, profile="balanced2"), run("(", 4.0), "torn {"]
+    rows: list[Any] = [run("a.b", 1.0), run("axb", 2.0), run("a.b", 3.0, profile="balanced2"), run("(", 4.0), "torn {"]
 
     assert summary_of(root, *rows, profile="balanced").overall["n_runs"] == 3
     assert summary_of(root, *rows, label_contains="a.b").runs["final_pnl"].to_list() == [3.0, 1.0]
     assert summary_of(root, *rows, label_contains="(").overall["n_runs"] == 1
     assert summary_of(root, *rows, profile="balanced", label_contains="a.b", limit=0).runs.is_empty()
-    with pytest.raises(WarehouseError, match="no run of .* passes the filters") as caught:
+    with pytest.raises(WarehouseError, match=r"no run of .* passes the filters") as caught:
         summary_of(root, *rows, profile="balance")
     assert caught.value.exit_code == 1
 

@@ -57,8 +57,8 @@ def selected_rows(connection: DuckDBPyConnection, selection: Selection, dataset:
     """
     query = (sql_folder() / "import" / "research_rows_of.sql").read_text()
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(selection).items()}
-    connection.execute(query, {"dataset": dataset, **values})
-    return pl.DataFrame(connection.to_arrow_table())
+    rows: pl.DataFrame = connection.sql(query, params={"dataset": dataset, **values}).pl()
+    return rows
 
 
 def json_lines(rows: pl.DataFrame) -> bytes:

@@ -1,0 +1,332 @@
+"""exp13 from the command line: engines that behave, engines that do not, and sessions that are cut short."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import Result
+
+import paraphina_wh as wh
+from paraphina_wh.sidecar import read_sidecar
+from tests.conftest import Invoke
+
+# Behaves as its seed says; where it behaves, the reference engine does the work.
+_MATRIX_ENGINE = """
+import os, signal, subprocess, sys, time
+arguments = sys.argv[1:]
+if "--version" in arguments:
+    sys.exit("no version")
+seed = arguments[arguments.index("--seed") + 1]
+telemetry = os.environ["PARAPHINA_TELEMETRY_PATH"]
+
+def simulate(stdout=None):
+    return subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *arguments], stdout=stdout)
+
+if seed == "2":
+    simulate()
+    sys.exit(3)
+elif seed == "3":
+    time.sleep(60)
+elif seed == "4":
+    del os.environ["PARAPHINA_TELEMETRY_PATH"]
+    simulate()
+elif seed == "5":
+    simulate(stdout=subprocess.DEVNULL)
+elif seed == "6":
+    simulate()
+    with open(telemetry, "r+b") as file:
+        file.truncate(os.path.getsize(telemetry) - 1000)
+elif seed == "7":
+    simulate(stdout=subprocess.DEVNULL)
+    sys.stdout.buffer.write(bytes(range(256)) * 100)
+elif seed == "8":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
+else:
+    simulate()
+"""
+
+
+@pytest.fixture
+def matrix_engine(tmp_path: Path) -> Path:
+    return _executable(tmp_path / "engine", _MATRIX_ENGINE)
+
+
+def _executable(path: Path, script: str) -> Path:
+    path.write_text(f"#!{sys.executable}\n{script}")
+    path.chmod(0o755)
+    return path
+
+
+def _runs(root: Path, columns: str) -> list[tuple[object, ...]]:
+    return wh.open(root).sql(f"select {columns} from runs order by label").rows()
+
+
+def _exp13(invoke: Invoke, *options: str) -> Result:
+    return invoke("run", "exp13", "--engine", "reference", "--ticks", "40", "--profiles", "balanced", *options)
+
+
+def test_the_harness_runs_ingests_appends_summarises_and_aligns(invoke: Invoke, tmp_path: Path) -> None:
+    done = _exp13(invoke, "--profiles", "conservative")
+
+    assert done.exit_code == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / "runs/exp13_auto").glob("*.jsonl")) == [
+        "balanced_r1.jsonl",
+        "balanced_r2.jsonl",
+        "conservative_r1.jsonl",
+        "conservative_r2.jsonl",
+    ]
+    assert _runs(tmp_path, "label, seed, ticks_requested, num_ticks, status, engine") == [
+        ("exp13_balanced_r001", 1, 40, 40, "ok", "reference"),
+        ("exp13_balanced_r002", 2, 40, 40, "ok", "reference"),
+        ("exp13_conservative_r001", 1, 40, 40, "ok", "reference"),
+        ("exp13_conservative_r002", 2, 40, 40, "ok", "reference"),
+    ]
+    lines = (tmp_path / "research_dataset_v001.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["label"] for line in lines) == [row[0] for row in _runs(tmp_path, "label")]
+    assert "engine: reference" in done.stdout
+    assert "=== Global summary ===" in done.stdout
+    csv = pl.read_csv(tmp_path / "runs/exp11_research_alignment/exp11_alignment.csv")
+    assert csv.select("risk_tier", "n_runs").rows() == [("conservative", 2), ("balanced", 2), ("aggressive", 0)]
+
+
+def test_provenance_and_knobs_are_recorded_and_nothing_else_of_the_environment(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do-not-record")
+    monkeypatch.setenv("PARAPHINA_VOL_REF", "9")  # stray: must not reach the engine
+
+    _exp13(invoke, "--set", "MM_SIZE_ETA=2", "--set", "PARAPHINA_INIT_Q_TAO=-20", "--runs-per-profile", "1")
+
+    (row,) = wh.open(tmp_path).view("runs").rows(named=True)
+    assert json.loads(row["knobs_json"]) == {"PARAPHINA_INIT_Q_TAO": "-20", "PARAPHINA_MM_SIZE_ETA": "2"}
+    assert (row["mm_size_eta"], row["init_q_tao"], row["vol_ref"]) == (2.0, -20.0, None)
+    assert json.loads(row["command_json"])[-6:] == ["--ticks", "40", "--profile", "balanced", "--seed", "1"]
+    assert row["cfg_version"].startswith("reference")
+    assert len(row["engine_sha256"]) == 64
+    kept = "".join(p.read_text() for p in (tmp_path / "runs/exp13_auto").glob("*.run.json"))
+    assert "do-not-record" not in kept + str(row)
+
+
+def test_a_second_call_resumes_and_changes_nothing(invoke: Invoke, tmp_path: Path) -> None:
+    first = _exp13(invoke)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+
+    second = _exp13(invoke)
+
+    assert "2 runs, 2 already there" in second.stderr or "0 runs, 2 already there" in second.stderr
+    assert second.stdout == first.stdout
+    after = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    rewritten = tmp_path / "runs/exp11_research_alignment/exp11_alignment.csv"
+    assert {p: t for p, t in after.items() if p != rewritten} == {p: t for p, t in before.items() if p != rewritten}
+
+
+def test_more_repeats_run_only_what_is_new(invoke: Invoke, tmp_path: Path) -> None:
+    _exp13(invoke, "--runs-per-profile", "1")
+    more = _exp13(invoke, "--runs-per-profile", "3")
+    assert "2 runs, 1 already there" in more.stderr
+    assert _runs(tmp_path, "label, seed") == [(f"exp13_balanced_r00{i}", i) for i in (1, 2, 3)]
+
+
+def test_other_options_under_the_same_labels_are_refused_unless_fresh(invoke: Invoke, tmp_path: Path) -> None:
+    _exp13(invoke)
+
+    refused = _exp13(invoke, "--set", "MM_SIZE_ETA=50")
+    assert refused.exit_code == 2
+    assert "exp13_balanced_r001" in refused.stderr
+    assert "--fresh" in refused.stderr
+
+    fresh = _exp13(invoke, "--set", "MM_SIZE_ETA=50", "--fresh")
+    assert fresh.exit_code == 0
+    assert _runs(tmp_path, "label, mm_size_eta") == [("exp13_balanced_r001", 50.0), ("exp13_balanced_r002", 50.0)]
+
+
+def test_a_plain_ingest_afterwards_meets_the_same_runs(invoke: Invoke, tmp_path: Path) -> None:
+    _exp13(invoke)
+    before = wh.open(tmp_path).view("runs")
+
+    again = invoke("ingest", "runs/exp13_auto", "--label-prefix", "other", "--format", "csv")
+
+    assert [line.split(",")[2] for line in again.stdout.splitlines()[1:]] == ["unchanged", "unchanged"]
+    assert wh.open(tmp_path).view("runs").equals(before)
+
+
+def test_every_failure_is_recorded_and_the_rest_goes_on(invoke: Invoke, tmp_path: Path, matrix_engine: Path) -> None:
+    options = ["--ticks", "30", "--profiles", "balanced", "--runs-per-profile", "9", "--timeout", "3", "--jobs", "4"]
+    done = invoke("run", "exp13", "--engine", matrix_engine, *options)
+
+    assert done.exit_code == 1
+    assert _runs(tmp_path, "seed, status, error, returncode, num_ticks, truncated") == [
+        (1, "ok", None, 0, 30, False),
+        (2, "failed", "exit code 3", 3, 30, False),
+        (3, "timeout", "timed out after 3 s", -1, None, None),
+        (4, "failed", "no telemetry written", 0, None, None),
+        (5, "failed", "no PnL summary on stdout", 0, 30, False),
+        (6, "ok", None, 0, 29, True),
+        (7, "failed", "no PnL summary on stdout", 0, 30, False),
+        (8, "timeout", "timed out after 3 s", -1, None, None),
+        (9, "ok", None, 0, 30, False),
+    ]
+    dataset = (tmp_path / "research_dataset_v001.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["seed"] for line in dataset) == [1, 6, 9]
+    assert "balanced_r2: exit code 3" in done.stderr
+
+
+def test_failed_runs_are_run_again_and_give_way(invoke: Invoke, tmp_path: Path) -> None:
+    flaky = _executable(
+        tmp_path / "flaky",
+        """
+import os, subprocess, sys
+if "--version" in sys.argv or not os.path.exists("ready"):
+    sys.exit(3)
+subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
+""",
+    )
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1"]
+    first = invoke("run", "exp13", "--engine", flaky, *options)
+    assert (first.exit_code, _runs(tmp_path, "status")) == (1, [("failed",)])
+
+    (tmp_path / "ready").touch()
+    second = invoke("run", "exp13", "--engine", flaky, *options)
+    assert (second.exit_code, _runs(tmp_path, "status, num_ticks")) == (0, [("ok", 20)])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--engine", "no/such/engine"], "no/such/engine"),
+        (["--engine", "reference", "--set", "HEDGE_BAND=5"], "HEDGE_BAND"),
+        (["--engine", "reference", "--set", "INIT_Q_TAO=nan"], "finite"),
+        (["--engine", "reference", "--set", "INIT_Q_TAO"], "KNOB=VALUE"),
+        (["--engine", "reference", "--ticks", "0"], "--ticks"),
+        (["--engine", "reference", "--seed", "-1"], "-1"),
+        (["--engine", "reference", "--profiles", "balanced,balanced"], "each once"),
+        (["--engine", "reference", "--label-prefix", "x" * 300], "label"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_the_first_run(
+    invoke: Invoke, tmp_path: Path, options: list[str], reason: str
+) -> None:
+    refused = invoke("run", "exp13", *options)
+    assert refused.exit_code == 2
+    assert reason in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_shows_the_grid_and_writes_nothing(invoke: Invoke, tmp_path: Path) -> None:
+    shown = invoke("run", "exp13", "--engine", "reference", "--dry-run", "--seed", "none", "--format", "csv")
+    rows = [line.split(",") for line in shown.stdout.splitlines()]
+    assert rows[0] == ["run", "label", "seed", "ticks", "knobs", "engine", "telemetry", "action"]
+    assert [row[0] for row in rows[1:]] == [
+        f"{profile}_r{i}" for profile in ("conservative", "balanced", "aggressive") for i in (1, 2)
+    ]
+    assert {row[2] for row in rows[1:]} == {""}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_telemetry_put_there_by_hand_is_taken_in_before_it_would_be_overwritten(invoke: Invoke, tmp_path: Path) -> None:
+    _exp13(invoke, "--runs-per-profile", "1", "--label-prefix", "old")
+    (tmp_path / "runs/exp13_auto/balanced_r1.run.json").unlink()
+    invoke("forget", "--label", "old_balanced_r001")
+
+    done = _exp13(invoke, "--runs-per-profile", "1", "--label-prefix", "new", "--seed", "5")
+
+    assert done.exit_code == 0, done.stderr
+    assert _runs(tmp_path, "label, seed") == [("exp13_balanced_r001", 1), ("new_balanced_r001", 5)]
+
+
+_SLOW_ENGINE = """
+import os, subprocess, sys, time
+if "--version" in sys.argv:
+    sys.exit(1)
+with open("started.txt", "a") as log:
+    log.write(sys.argv[sys.argv.index("--seed") + 1] + "\\n")
+with open(f"pid.{os.getpid()}", "w"):
+    pass
+time.sleep(0.4)
+subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_session_is_finished_by_repeating_it(tmp_path: Path, how: signal.Signals) -> None:
+    engine = _executable(tmp_path / "slow", _SLOW_ENGINE)
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "6", "--jobs", "2"]
+    line = [sys.executable, "-m", "paraphina_wh", "run", "exp13", "--engine", str(engine), *options]
+    session = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    _wait_until(lambda: len(list((tmp_path / "runs").rglob("*.stdout.txt"))) >= 2)
+    session.send_signal(how)
+    _, stderr = session.communicate(timeout=20)
+
+    if how == signal.SIGINT:
+        assert session.returncode == 130
+        assert b"hint: " in stderr
+    _wait_until(lambda: not any(_alive(int(p.suffix[1:])) for p in tmp_path.glob("pid.*")))
+    finished = [p for p in (tmp_path / "runs").rglob("*.run.json") if _status(p) == "ok"]
+    repeated = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert repeated.returncode == 0, repeated.stderr
+    assert _runs(tmp_path, "seed, status") == [(seed, "ok") for seed in range(1, 7)]
+    started = (tmp_path / "started.txt").read_text().split()
+    assert all(started.count(_status_seed(path)) == 1 for path in finished)
+
+
+def _status(path: Path) -> str:
+    sidecar = read_sidecar(path)
+    return sidecar.status if sidecar else ""
+
+
+def _status_seed(path: Path) -> str:
+    return path.name.removeprefix("balanced_r").removesuffix(".run.json")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie waits for a parent that is gone; it runs no more.
+    return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+
+
+def _wait_until(condition: object, seconds: float = 15.0) -> None:
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def test_exp11_reads_a_given_dataset_and_the_gate_turns_budgets_into_the_exit_code(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    row = '{"profile": "%s", "final_pnl": 10.0, "max_drawdown": 1.0, "kill_switch": %s, "num_ticks": 5}\n'
+    tiers = ("conservative", "balanced", "aggressive")
+    (tmp_path / "good.jsonl").write_text("".join(row % (tier, "false") for tier in tiers))
+    (tmp_path / "bad.jsonl").write_text("".join(row % (tier, "true") for tier in tiers))
+
+    good = invoke(
+        "run", "exp11", "--dataset", "good.jsonl", "--gate", "points", "--out-dir", "out", "--format", "jsonl"
+    )
+    assert good.exit_code == 0, good.stderr
+    assert [json.loads(line)["emp_score"] for line in good.stdout.splitlines()] == [9.5, 9.7, 9.9]
+    assert (tmp_path / "out/exp11_alignment.csv").is_file()
+    assert invoke("run", "exp11", "--dataset", "bad.jsonl", "--gate", "points").exit_code == 1
+    assert invoke("run", "exp11", "--dataset", "bad.jsonl").exit_code == 0
+    assert invoke("run", "exp11", "--dataset", "none.jsonl").exit_code == 2
+
+
+def test_run_lists_the_experiments(invoke: Invoke) -> None:
+    listed = invoke("run", "--list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["exp11", "exp13"]
+    unknown = invoke("run", "exp99")
+    assert unknown.exit_code == 2
+    assert "exp99" in unknown.stderr
