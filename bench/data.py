@@ -52,11 +52,11 @@ def prepare(scale: Scale) -> Data:
     _write_runs([_large_run(data.large, scale)])
     _write_runs([_small_run(data.many, number) for number in range(scale.runs)])
     _check_length(data.large, scale.large_ticks)
+    _warm(data.files("many"))
     return data
 
 
-def warm(files: Sequence[Path]) -> None:
-    """Bring files into the page cache."""
+def _warm(files: Sequence[Path]) -> None:
     for file in files:
         with file.open("rb", buffering=0) as stream:
             while stream.read(1 << 20):

@@ -30,7 +30,7 @@ def main(root: Path, folder: Path) -> None:
     seconds = time.perf_counter() - started
     if not report or any(outcome.status != "ingested" for outcome in report):
         raise SystemExit("not everything was ingested")
-    print(json.dumps({"seconds": seconds, "runs": len(report)}))
+    print(json.dumps({"seconds": seconds, "bytes": sum(outcome.bytes for outcome in report)}))
 
 
 if __name__ == "__main__":

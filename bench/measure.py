@@ -62,13 +62,13 @@ def run(*commands: Sequence[str]) -> Sample:
     started = time.perf_counter()
     children = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
     outputs, cpu, memory = [], 0.0, 0.0
-    for child in children:
+    for command, child in zip(commands, children, strict=True):
         assert child.stdout
         outputs.append(child.stdout.read())
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
-            raise SystemExit(f"{' '.join(child.args[:4])} ... ended with {child.returncode}")  # type: ignore[index]
+            raise SystemExit(f"{' '.join(command[:4])} ... ended with {child.returncode}")
         cpu += usage.ru_utime + usage.ru_stime
         memory = max(memory, usage.ru_maxrss / 1024)
     seconds = time.perf_counter() - started

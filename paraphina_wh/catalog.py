@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import re
 import shutil
 import tempfile
@@ -15,8 +16,9 @@ import duckdb
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import LEDGER
-from paraphina_wh.telemetry.shape import TICKS, column_types
-from paraphina_wh.warehouse import FORMAT, Warehouse, hive_folder, new_batch, sql_text
+from paraphina_wh.tables import DATASET_COLUMNS, ticks_columns, zero_rows
+from paraphina_wh.telemetry.shape import column_types
+from paraphina_wh.warehouse import FORMAT, Warehouse, new_batch, sql_text
 
 _SOURCE = re.compile(r"(read_parquet\(\s*')([^']*)'")
 # The oldest storage format: every shell since DuckDB 1.0 opens the catalog file.
@@ -78,10 +80,18 @@ def set_up(warehouse: Warehouse) -> None:
     Zero-row files fix the types of every table, so that views bind on an empty warehouse and readers without
     a schema always see text keys.
     """
-    if not warehouse.exists:
+    marker = f"{FORMAT}\nschema {_schema_digest()}\n"
+    if not warehouse.exists or (warehouse.path / "FORMAT").read_text() != marker:
+        # Written anew when a column was added: old files lack it, and views must bind all the same.
         _write_zero_rows(warehouse)
-        commit.write_atomically(warehouse.path / "FORMAT", f"{FORMAT}\n".encode())
+        commit.write_atomically(warehouse.path / "FORMAT", marker.encode())
     _refresh_catalog(warehouse)
+
+
+def _schema_digest() -> str:
+    """Return what changes when a table gets other columns."""
+    tables = [ticks_columns(), column_types(LEDGER), DATASET_COLUMNS, view_files()["condensed_ticks"].read_text()]
+    return hashlib.sha256(repr(tables).encode()).hexdigest()[:16]
 
 
 def _write_zero_rows(warehouse: Warehouse) -> None:
@@ -96,7 +106,7 @@ def _write_zero_rows(warehouse: Warehouse) -> None:
         warehouse.runs_file(_EMPTY_KEY, "schema"): (
             f"SELECT l.*, c.* EXCLUDE (profile, label, run_id) FROM ({zero_rows(ledger)}) l, condensed_ticks c"
         ),
-        warehouse.datasets_file(_EMPTY_KEY, "schema"): zero_rows(dataset_columns()),
+        warehouse.datasets_file(_EMPTY_KEY, "schema"): zero_rows(DATASET_COLUMNS),
     }
     with commit.staging_folder(warehouse.staging, new_batch()) as staging:
         moves = []
@@ -105,25 +115,6 @@ def _write_zero_rows(warehouse: Warehouse) -> None:
             connection.execute(f"COPY ({query}) TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
             moves.append((staged, final))
         commit.publish(moves)
-
-
-def zero_rows(columns: dict[str, str]) -> str:
-    """Return a query of these columns and types without rows."""
-    return "SELECT " + ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items()) + " WHERE false"
-
-
-def ticks_columns() -> dict[str, str]:
-    """Return the columns of a telemetry Parquet file: run_id, the declared record, extra."""
-    # JSON text is kept as VARCHAR: Polars and pyarrow have no plain type for Parquet's JSON.
-    stored = {name: kind.replace("JSON", "VARCHAR") for name, kind in column_types(TICKS).items()}
-    return {"run_id": "VARCHAR", **stored, "extra": "VARCHAR"}
-
-
-def dataset_columns() -> dict[str, str]:
-    """Return the columns of a datasets Parquet file (the folder key `dataset` aside)."""
-    from paraphina_wh.datasets import COLUMNS
-
-    return COLUMNS
 
 
 def _refresh_catalog(warehouse: Warehouse) -> None:
@@ -167,17 +158,3 @@ def check_view(name: str) -> None:
     """Raise a WarehouseError (exit code 2) that lists the views when there is none of this name."""
     if name not in view_files():
         raise WarehouseError(f"no view named {name!r}", "views: " + ", ".join(view_files()), exit_code=2)
-
-
-__all__ = [
-    "check_view",
-    "connect",
-    "hive_folder",
-    "set_up",
-    "sql_folder",
-    "ticks_columns",
-    "view_files",
-    "view_names",
-    "view_sql",
-    "zero_rows",
-]

@@ -35,23 +35,23 @@ def export_dataset(
     if out is None:
         file = dataset_file(warehouse, dataset)
         return append_research_rows(warehouse, file, selection=selection, allow_mixed=allow_mixed).file
-    return _write(warehouse, out, research_lines(warehouse, selection, allow_mixed=allow_mixed))
+    return _write(out, research_lines(warehouse, selection, allow_mixed=allow_mixed))
 
 
 def write_alignment(warehouse: Warehouse, alignment: Alignment, out_dir: Path | None = None) -> Path:
     """Write an alignment as `exp11_alignment.csv`, by default in `runs/exp11_research_alignment/` below ROOT."""
-    path = ALIGNMENT_CSV if out_dir is None else out_dir / ALIGNMENT_CSV.name
-    return _write(warehouse, path, csv_bytes(alignment.frame))
+    path = warehouse.root / ALIGNMENT_CSV if out_dir is None else out_dir / ALIGNMENT_CSV.name
+    return _write(path, csv_bytes(alignment.frame))
 
 
 def export_alignment(warehouse: Warehouse, dataset: str | Path | None = None, *, out: Path | None = None) -> Path:
     """Write the alignment of a dataset file as CSV. Raises: WarehouseError as `align` does."""
-    return _write(warehouse, out or ALIGNMENT_CSV, csv_bytes(align(warehouse, dataset).frame))
+    return _write(out or warehouse.root / ALIGNMENT_CSV, csv_bytes(align(warehouse, dataset).frame))
 
 
 def export_summary(warehouse: Warehouse, summary: Summary, *, out: Path | None = None) -> Path:
     """Write a summary as the text of the console."""
-    return _write(warehouse, out or SUMMARY_TEXT, summary_text(summary).encode())
+    return _write(out or warehouse.root / SUMMARY_TEXT, summary_text(summary).encode())
 
 
 def export_runs(warehouse: Warehouse, experiment: str, *, out: Path | None = None) -> Path:
@@ -66,10 +66,9 @@ def export_runs(warehouse: Warehouse, experiment: str, *, out: Path | None = Non
             known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
             names = ", ".join(name for (name,) in known)
             raise WarehouseError(f"no runs of experiment {experiment!r}", f"experiments: {names or 'none yet'}")
-    return _write(warehouse, out or Path("runs") / experiment / f"{experiment}_runs.csv", csv_bytes(rows))
+    return _write(out or warehouse.root / "runs" / experiment / f"{experiment}_runs.csv", csv_bytes(rows))
 
 
-def _write(warehouse: Warehouse, path: Path, content: bytes) -> Path:
-    target = warehouse.root / path
-    write_atomically(target, content)
-    return target
+def _write(path: Path, content: bytes) -> Path:
+    write_atomically(path, content)
+    return path

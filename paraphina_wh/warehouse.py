@@ -92,20 +92,33 @@ class Warehouse:
 def locate(root: str | Path | None = None, warehouse: str | Path | None = None) -> Warehouse:
     """Return the warehouse of a ROOT (default: $PARAPHINA_WH_ROOT, else the current folder).
 
-    Raises: WarehouseError when ROOT does not exist or the warehouse has an unknown format.
+    Raises: WarehouseError (exit code 2) when ROOT does not exist, the warehouse has an unknown format, or its path
+            holds what DuckDB does not read as part of a name.
     """
     base = Path(os.path.abspath(root or os.environ.get("PARAPHINA_WH_ROOT") or "."))
     if not base.is_dir():
         raise WarehouseError(f"no such folder: {base}", "name an existing folder with --root", exit_code=2)
     path = warehouse or os.environ.get("PARAPHINA_WH_WAREHOUSE") or base / "warehouse"
     found = Warehouse(base, Path(os.path.abspath(path)))
+    _check_path(found.path)
     if found.exists:
         _check_format(found)
     return found
 
 
+def _check_path(path: Path) -> None:
+    # `key=value` above the warehouse would count as one of its folder keys; `?` starts options in a file name.
+    found = next((character for character in "=?\\" if character in str(path)), None)
+    if found:
+        raise WarehouseError(
+            f"the warehouse cannot lie in {path}: DuckDB does not take {found!r} for part of a folder name",
+            "rename the folder, or name another with --warehouse",
+            exit_code=2,
+        )
+
+
 def _check_format(warehouse: Warehouse) -> None:
-    version = (warehouse.path / "FORMAT").read_text(errors="replace").strip()
+    version = (warehouse.path / "FORMAT").read_text(errors="replace").partition("\n")[0].strip()
     if version != FORMAT:
         raise WarehouseError(
             f"{warehouse.path} has format {version!r}, this program knows {FORMAT!r}",

@@ -6,6 +6,7 @@
 --         the tolerance is 1e-6 of the value, at least 1e-6.
 --
 -- Columns:
+--   config_version_id     | -         | config release of the last tick
 --   num_ticks             | ticks     | records of the run
 --   final_pnl             | usd       | pnl_total of the last tick
 --   max_pnl               | usd       | highest pnl_total
@@ -63,7 +64,7 @@
 CREATE OR REPLACE VIEW condensed_ticks AS
 WITH scalars AS (
     SELECT
-        profile, label, run_id, t, risk_regime, kill_switch, kill_reason,
+        profile, label, run_id, t, config_version_id, risk_regime, kill_switch, kill_reason,
         pnl_realised, pnl_unrealised, pnl_total,
         q_global_tao, dollar_delta_usd, basis_usd, basis_gross_usd, fair_value, sigma_eff,
         kill_event IS NOT NULL AS has_kill_event,
@@ -97,6 +98,7 @@ SELECT
     profile,
     label,
     run_id,
+    max(CASE WHEN from_end = 1 THEN config_version_id END) AS config_version_id,
     count(*) AS num_ticks,
     max(CASE WHEN from_end = 1 THEN pnl_total END) AS final_pnl,
     max(pnl_total) AS max_pnl,

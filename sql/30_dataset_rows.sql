@@ -3,7 +3,7 @@
 -- Grain:  one row per line of a dataset file (dataset, line_no), whatever it holds.
 -- Reads:  datasets/dataset=<name>/<batch>.parquet. Paths are relative to the warehouse folder.
 -- Note:   a line stored twice counts once. The names a column may go by in the file are tried row by row, and the
---         first that holds a usable value counts; see the page on datasets. Numbers are null where the file says NaN.
+--         first usable value counts: see import/dataset_lines.sql. Numbers are null where the file says NaN.
 --
 -- Columns:
 --   dataset               | -         | name of the dataset: its file without the ending (folder key)

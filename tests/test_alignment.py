@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from research_runs import WORKED_ROWS, recorded, write_lines
 
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.export import export_alignment, write_alignment
 from paraphina_wh.warehouse import Warehouse, locate
+from tests.research_runs import WORKED_ROWS, recorded, write_lines
 
 
 @pytest.fixture

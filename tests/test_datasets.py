@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from research_runs import Row, add_runs, recorded, write_lines
 
+from paraphina_wh.catalog import view_files
 from paraphina_wh.datasets import (
     COLUMNS,
     Selection,
@@ -24,6 +25,7 @@ from paraphina_wh.datasets import (
 from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import Warehouse, connect, locate
+from tests.research_runs import Row, add_runs, recorded, write_lines
 
 CONTRACT = [
     "timestamp_utc", "label", "profile", "telemetry_path", "notes", "band_base", "mm_size_eta", "vol_ref",
@@ -376,3 +378,23 @@ def test_the_smallest_record_of_other_tools_is_a_run_but_not_a_complete_one() ->
         "max_drawdown": -2.0,
         "kill_prob": 1.0,
     }
+
+
+# Views
+
+
+@pytest.mark.parametrize("view", ["research_summary", "run_ranking", "alignment"])
+def test_views_on_datasets_keep_to_sql_that_other_engines_run(view: str) -> None:
+    statement = view_files()[view].read_text().split("CREATE OR REPLACE VIEW", 1)[1].lower()
+    own = ["filter (", "exclude", "lambda ", "::", "quantile", "unnest", "read_parquet", "arg_m", "pivot", " 0.5 "]
+
+    assert [word for word in own if word in statement] == []
+
+
+@pytest.mark.parametrize("view", ["dataset_rows", "research_summary", "run_ranking", "alignment"])
+def test_every_column_of_the_views_has_a_line_of_its_own(root: Warehouse, view: str) -> None:
+    documented = re.findall(r"^--   (\w+) +\| \S+ +\| .+$", view_files()[view].read_text(), re.MULTILINE)
+    with connect(root) as connection:
+        columns = [name for name, *_ in connection.execute(f"DESCRIBE {view}").fetchall()]
+
+    assert documented == columns

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from research_runs import WORKED_ROWS, add_runs, write_lines
 
 from paraphina_wh.alignment import align
 from paraphina_wh.errors import WarehouseError
@@ -20,6 +19,7 @@ from paraphina_wh.export import export_alignment, export_dataset, export_runs, e
 from paraphina_wh.summary import summarise
 from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse, locate
+from tests.research_runs import WORKED_ROWS, add_runs, write_lines
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def _frames(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_frames())
 def test_any_table_comes_out_as_from_the_csv_module(frame: pl.DataFrame) -> None:
     expected = io.StringIO(newline="")

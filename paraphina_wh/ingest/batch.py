@@ -11,17 +11,33 @@ import msgspec
 from paraphina_wh import commit
 from paraphina_wh.catalog import view_files
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES
 from paraphina_wh.ingest.stage import Staged, Stager
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.ledger import LEDGER, LedgerRow
+from paraphina_wh.tables import ticks_columns, zero_rows
 from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
 
+# Telemetry that came alone, without sidecar and stdout, still says which config release wrote it.
+_LEDGER_WITH_METRICS = """
+SELECT
+    s.* REPLACE (
+        coalesce(s.cfg_version, c.config_version_id) AS cfg_version,
+        coalesce(s.engine, CASE WHEN c.config_version_id LIKE '%reference%' THEN 'reference'
+                                WHEN c.config_version_id IS NOT NULL THEN 'external' END) AS engine
+    ),
+    c.* EXCLUDE (profile, label, run_id)
+FROM staged s
+LEFT JOIN condensed_ticks c USING (run_id)
+ORDER BY s.profile, s.label, s.run_id
+"""
+
 
 def ingest_batch(warehouse: Warehouse, tasks: Sequence[Task], threads: int = 1) -> list[Outcome]:
-    """Take in the runs of one experiment and return what became of each, in order.
+    """Take in runs and return what became of each, in order.
 
-    All runs of the batch become visible at once, with the rename of its ledger rows; killed before, none does.
+    The runs of an experiment become visible at once, with the rename of its ledger rows; killed before, none does.
     """
     batch = new_batch()
     with commit.staging_folder(warehouse.staging, batch) as folder, duckdb.connect(":memory:") as connection:
@@ -32,14 +48,19 @@ def ingest_batch(warehouse: Warehouse, tasks: Sequence[Task], threads: int = 1) 
             results = [stager.stage(task) for task in tasks]
             staged = [result for result in results if isinstance(result, Staged)]
             if staged:
-                _commit(warehouse, tasks[0].experiment, stager, staged)
-        except duckdb.IOException as error:
+                _commit(warehouse, stager, staged)
+        except (duckdb.IOException, OSError) as error:
             raise WarehouseError(f"cannot write below {warehouse.path}: {error}", "free disk space, repeat") from error
     _drop_superseded(warehouse, staged)
     return [result.outcome if isinstance(result, Staged) else result for result in results]
 
 
-def _commit(warehouse: Warehouse, experiment: str, stager: Stager, staged: Sequence[Staged]) -> None:
+def _commit(warehouse: Warehouse, stager: Stager, staged: Sequence[Staged]) -> None:
+    for experiment in sorted({run.experiment for run in staged}):
+        _commit_experiment(warehouse, experiment, stager, [run for run in staged if run.experiment == experiment])
+
+
+def _commit_experiment(warehouse: Warehouse, experiment: str, stager: Stager, staged: Sequence[Staged]) -> None:
     moves: list[tuple[Path, Path]] = []
     for run in staged:
         row = run.row
@@ -58,27 +79,23 @@ def write_ledger(
 ) -> Path:
     """Write ledger rows with the condensed metrics of their staged ticks, and return the Parquet file."""
     lines, target = folder / "ledger.jsonl", folder / "ledger.parquet"
-    lines.write_bytes(b"\n".join(msgspec.json.encode(row) for row in rows))
+    encoded = [msgspec.json.encode(row) for row in rows]
+    lines.write_bytes(b"\n".join(encoded))
+    longest = max(SMALLEST_OBJECT_BYTES, *map(len, encoded)) + 1024
     columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in column_types(LEDGER).items())
     connection.execute(
         f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(str(lines))}], "
-        f"format = 'newline_delimited', columns = {{{columns}}})"
+        f"format = 'newline_delimited', maximum_object_size = {longest}, columns = {{{columns}}})"
     )
     # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
     connection.execute("SET threads = 1")
     _condense(connection, ticks)
-    connection.execute(
-        "COPY (SELECT s.*, c.* EXCLUDE (profile, label, run_id) "
-        "FROM staged s LEFT JOIN condensed_ticks c USING (run_id) ORDER BY s.profile, s.label, s.run_id) "
-        f"TO {sql_text(str(target))} (FORMAT parquet, COMPRESSION zstd)"
-    )
+    connection.execute(f"COPY ({_LEDGER_WITH_METRICS}) TO {sql_text(str(target))} (FORMAT parquet, COMPRESSION zstd)")
     return target
 
 
 def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> None:
     """Make the view `condensed_ticks` answer for staged files."""
-    from paraphina_wh.catalog import ticks_columns, zero_rows
-
     files = ", ".join(sql_text(str(path)) for path in ticks)
     source = f"read_parquet([{files}])" if ticks else f"({zero_rows(ticks_columns())})"
     connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from paraphina_wh.engine.stdout import StdoutSummary, parse_stdout
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.telemetry.reader import Ledger
+from paraphina_wh.telemetry.record import INT64_MAX
 
 # The knobs that have a column of their own, under the names labels use.
 KNOB_COLUMNS = {
@@ -51,7 +53,7 @@ def _apply_sidecar(row: LedgerRow, task: Task) -> None:
     row.command_json = _json(sidecar.command)
     for column, knob in KNOB_COLUMNS.items():
         if knob in sidecar.knobs:
-            setattr(row, column, float(sidecar.knobs[knob]))
+            setattr(row, column, _number(sidecar.knobs[knob]))
 
 
 def _apply_stdout(row: LedgerRow, found: StdoutSummary) -> None:
@@ -62,11 +64,11 @@ def _apply_stdout(row: LedgerRow, found: StdoutSummary) -> None:
     row.stdout_pnl_total = found.pnl_total
     row.stdout_kill_switch = found.kill_switch
     row.stdout_kill_reason = found.kill_reason
-    row.stdout_kill_tick = found.kill_tick
+    row.stdout_kill_tick = _int64(found.kill_tick)
     row.stdout_risk_regime = found.risk_regime
     row.stdout_usable = found.has_summary and not found.non_finite
-    row.seed = found.seed if row.seed is None else row.seed
-    row.ticks_requested = found.ticks_requested if row.ticks_requested is None else row.ticks_requested
+    row.seed = _int64(found.seed) if row.seed is None else row.seed
+    row.ticks_requested = _int64(found.ticks_requested) if row.ticks_requested is None else row.ticks_requested
     if row.engine is None and found.cfg_version:
         row.engine = "reference" if "reference" in found.cfg_version else "external"
 
@@ -101,6 +103,20 @@ def outcome_of(task: Task, row: LedgerRow, warnings: list[str]) -> Outcome:
         quarantined=row.quarantined or 0,
         warnings=warnings,
     )
+
+
+def _number(text: str) -> float | None:
+    """Return the value of a knob; None when the engine was given something else (knobs_json has it)."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _int64(number: int | None) -> int | None:
+    """Return a number that a column can hold; stdout may name any."""
+    return number if number is not None and number <= INT64_MAX else None
 
 
 def _json(value: object) -> str:

@@ -76,7 +76,7 @@ def judge(line: bytes, contract: Contract) -> Verdict:
     except _NotJsonError as error:
         return _unparsed(str(error))
     except json.JSONDecodeError as error:
-        return _unparsed(f"not JSON: {error.msg} at character {error.pos + 1}")
+        return _unparsed(f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}")
     verdict = Verdict()
     try:
         verdict.breaches = list(_breaches(value, record_shape(contract.record), "", verdict.unknown))

@@ -247,9 +247,13 @@ def _fast_path(contract: Contract, find_duplicates: bool) -> Callable[[bytes], i
 
     def accept(line: bytes) -> int | None:
         try:
-            return decode(line).t
+            record = decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
+        # Kept as JSON text, so the columnar read does not look for duplicate keys in them.
+        if record.policy_action_raw or record.policy_action_applied:
+            return None
+        return record.t
 
     def accept_without_duplicates(line: bytes) -> int | None:
         try:

@@ -1,0 +1,386 @@
+"""`query`: read-only SQL over the views, its limits and its forms."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest import Options, ingest_paths
+from paraphina_wh.query import Limits, run_query, write_query
+from paraphina_wh.warehouse import Warehouse
+from tests.conftest import Command, Invoke
+
+ENDLESS = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE hash(a.range + b.range) = 0"
+FORBIDDEN = "refused: a query may not write or change settings"
+
+
+@pytest.fixture
+def filled(warehouse: Warehouse, tiny_run: Path) -> Warehouse:
+    """Return a warehouse with the run of six ticks in it."""
+    ingest_paths(warehouse, [tiny_run], Options())
+    return warehouse
+
+
+# What it answers
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_query_answers_from_the_views(invoke: Invoke) -> None:
+    result = invoke("query", "SELECT t, pnl_total, risk_regime FROM ticks ORDER BY t", "--format", "csv")
+    assert result.stdout == (
+        "t,pnl_total,risk_regime\n"
+        "0,-2.0,Normal\n"
+        "1,98.0,Normal\n"
+        "2,198.0,Normal\n"
+        "3,-102.0,Warning\n"
+        "4,98.0,Warning\n"
+        "5,98.0,Normal\n"
+    )
+    assert (result.stderr, result.exit_code) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 AS n",
+        "WITH one AS (SELECT 1 AS n) SELECT * FROM one",
+        "FROM (VALUES (1)) AS v (n)",
+        "SELECT n FROM (VALUES (1)) AS v (n);",
+        "(SELECT 1 AS n) -- and a comment; with a semicolon",
+    ],
+)
+def test_every_form_of_select_is_answered(warehouse: Warehouse, sql: str) -> None:
+    assert run_query(warehouse, sql).to_dict(as_series=False) == {"n": [1]}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "VALUES (1)",
+        "DESCRIBE fills",
+        "SHOW TABLES",
+        "SUMMARIZE SELECT 1",
+        "EXPLAIN SELECT 'é', count(*) FROM runs",
+        "EXPLAIN ANALYZE SELECT count(*) FROM runs",
+        "EXPLAIN (ANALYZE, FORMAT json) FROM runs",
+        "EXPLAIN /* why */ WITH one AS (SELECT 1) FROM one",
+    ],
+)
+def test_other_statements_that_read_are_answered(warehouse: Warehouse, sql: str) -> None:
+    assert len(run_query(warehouse, sql)) > 0
+
+
+def test_an_empty_warehouse_answers_and_is_not_created(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("query", "SELECT count(*) AS n FROM ticks", "--format", "csv")
+    assert (result.stdout, result.exit_code) == ("n\n0\n", 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_statement_may_come_from_a_file_or_from_stdin(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text("SELECT 1 AS n")
+    assert invoke("query", "-f", "q.sql", "--format", "csv").stdout == "n\n1\n"
+    assert invoke("query", "-", "--format", "csv", stdin="SELECT 2 AS n").stdout == "n\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "give the SQL, or -f FILE, or - to read it from stdin"),
+        (("SELECT 1", "-f", "q.sql"), "give the SQL, or -f FILE, or - to read it from stdin"),
+        (("-f", "nowhere.sql"), "cannot read nowhere.sql: No such file or directory"),
+        (("SELECT 1", "--memory", "plenty"), "not a memory size: 'plenty'"),
+        (("SELECT 1", "-o", "x.xlsx"), "cannot tell the form of x.xlsx from its ending"),
+        (("SELECT 1", "-o", "warehouse/runs/x.parquet"), "warehouse/runs/x.parquet lies inside the warehouse"),
+    ],
+)
+def test_wrong_usage_exits_2(invoke: Invoke, args: tuple[str, ...], message: str) -> None:
+    result = invoke("query", *args)
+    assert result.stderr.splitlines()[0] == f"error: {message}"
+    assert (result.stdout, result.exit_code) == ("", 2)
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COPY (SELECT 1) TO 'x.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{runs}/x.csv'",
+        "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{runs}/x.csv'",
+        "EXPLAIN /* SELECT */ ANALYZE COPY (SELECT 1) TO '{runs}/x.csv'",
+        "EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1",
+        "WITH t AS (INSERT INTO runs VALUES (1) RETURNING *) SELECT * FROM t",
+        "WITH t AS (DELETE FROM runs RETURNING *) SELECT * FROM t",
+        "EXPLAIN ANALYZE WITH t AS (DELETE FROM runs RETURNING *) SELECT * FROM t",
+        "CREATE TABLE x AS SELECT 1",
+        "CREATE OR REPLACE VIEW runs AS SELECT 1",
+        "DROP VIEW runs",
+        "DELETE FROM runs",
+        "SET enable_external_access = true",
+        "RESET lock_configuration",
+        "PRAGMA database_list",
+        "ATTACH '{runs}/x.duckdb' AS x",
+        "CALL duckdb_functions()",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "EXPORT DATABASE '{runs}'",
+        "PREPARE p AS SELECT 1",
+        "BEGIN",
+        "CHECKPOINT",
+    ],
+)
+def test_whatever_writes_is_refused(invoke: Invoke, filled: Warehouse, sql: str) -> None:
+    before = sorted(filled.root.rglob("*"))
+    result = invoke("query", sql.format(runs=filled.runs))
+    assert result.stderr.startswith(f"error: {FORBIDDEN}")
+    assert (result.stdout, result.exit_code) == ("", 2)
+    assert sorted(filled.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "count"), [("", "no statement"), ("-- nothing", "no statement"), ("SELECT 1; SELECT 2", "2 statements")]
+)
+def test_exactly_one_statement_is_expected(invoke: Invoke, sql: str, count: str) -> None:
+    result = invoke("query", sql)
+    assert result.stderr.startswith(f"error: {count} given, one is expected\nhint: ")
+    assert result.exit_code == 2
+
+
+def test_what_does_not_parse_exits_2(invoke: Invoke) -> None:
+    result = invoke("query", "SELEC 1")
+    assert result.stderr.startswith('error: syntax error at or near "SELEC"\nhint: ')
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "read_text('{outside}')",
+        "read_csv('{outside}')",
+        "read_blob('{warehouse}/runs/../../secret.txt')",
+        "read_text('{warehouse}/FORMAT')",
+        "glob('{outside}')",
+        "read_parquet('http://localhost/x.parquet')",
+        "query('FROM read_text(''{outside}'')')",
+    ],
+)
+def test_nothing_outside_the_warehouse_can_be_read(invoke: Invoke, filled: Warehouse, function: str) -> None:
+    outside = filled.root / "secret.txt"
+    outside.write_text("secret")
+    result = invoke("query", "FROM " + function.format(outside=outside, warehouse=filled.path))
+    assert result.stderr.startswith("error: Cannot access file ")
+    assert "hint: a query reads the views; files are out of its reach" in result.stderr
+    assert (result.stdout, result.exit_code) == ("", 1)
+
+
+def test_python_variables_are_no_tables(warehouse: Warehouse) -> None:
+    frame = pl.DataFrame({"n": [1]})
+    with pytest.raises(WarehouseError, match="Table with name frame does not exist"):
+        run_query(warehouse, "FROM frame")
+    assert len(frame) == 1
+
+
+def test_settings_stay_as_they_are(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("query", f"FROM enable_logging(storage = 'file', storage_config = {{'path': '{tmp_path}/log'}})")
+    assert "the configuration has been locked" in result.stderr
+    assert (result.exit_code, list(tmp_path.iterdir())) == (1, [])
+
+
+# Errors
+
+
+def test_an_unknown_view_is_answered_with_the_views(invoke: Invoke) -> None:
+    result = invoke("query", "SELECT * FROM ticksy")
+    assert result.stderr.startswith("error: Table with name ticksy does not exist!")
+    assert "\nhint: views: risk_tiers, profile_centres, run_ledger, runs, ticks," in result.stderr
+    assert result.exit_code == 1
+
+
+def test_an_unknown_column_is_answered_with_the_way_to_find_it(invoke: Invoke) -> None:
+    result = invoke("query", "SELECT prise\nFROM fills")
+    assert result.stderr.startswith('error: Referenced column "prise" not found in FROM clause! Candidate bindings: ')
+    assert "\nhint: columns: paraphina-wh schema VIEW; views: " in result.stderr
+    assert result.exit_code == 1
+
+
+def test_a_query_that_fails_on_its_way_exits_1_and_leaves_no_file(invoke: Invoke, tmp_path: Path) -> None:
+    sql = "SELECT CASE WHEN range = 90000 THEN 'x' ELSE '1' END::INT AS n FROM range(100000)"
+    result = invoke("query", sql, "-o", "out.parquet")
+    assert result.stderr.startswith("error: Could not convert string 'x' to INT32\nhint: ")
+    assert (result.exit_code, list(tmp_path.iterdir())) == (1, [])
+
+
+def test_a_query_stops_at_its_time_limit(invoke: Invoke) -> None:
+    began = time.monotonic()
+    result = invoke("query", ENDLESS, "--timeout", "0.3")
+    assert result.stderr.startswith("error: the query took longer than 0.3 s\nhint: raise --timeout")
+    assert result.exit_code == 1
+    assert time.monotonic() - began < 5
+
+
+def test_a_query_stops_at_its_memory_limit(warehouse: Warehouse) -> None:
+    with pytest.raises(WarehouseError) as raised:
+        run_query(warehouse, "SELECT list(range) FROM range(30000000)", Limits(memory="60MB"))
+    assert raised.value.hint == "raise --memory, or ask for less: filter on profile and label"
+
+
+def test_a_sort_larger_than_the_memory_goes_through_the_disk(warehouse: Warehouse, tmp_path: Path) -> None:
+    sql = "SELECT range AS n, hash(range) AS h FROM range(4000000) ORDER BY h"
+    assert write_query(warehouse, sql, tmp_path / "sorted.parquet", Limits(memory="60MB")) == 4_000_000
+
+
+def test_ctrl_c_stops_a_query_at_once(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "paraphina_wh", "query", ENDLESS]
+    with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(1.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, talk = process.communicate(timeout=20)
+    assert (process.returncode, time.monotonic() - began < 5) == (130, True)
+    assert talk.splitlines()[-2] == "error: interrupted"
+
+
+# Forms
+
+
+ROWS = "SELECT * FROM (VALUES (1, 0.1::DOUBLE, 'a|b', true), (2, NULL, 'Zürich', false)) AS v (n, x, s, b)"
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ("csv", "n,x,s,b\n1,0.1,a|b,True\n2,,Zürich,False\n"),
+        ("json", '[\n{"n":1,"x":0.1,"s":"a|b","b":true},\n{"n":2,"x":null,"s":"Zürich","b":false}\n]\n'),
+        ("jsonl", '{"n":1,"x":0.1,"s":"a|b","b":true}\n{"n":2,"x":null,"s":"Zürich","b":false}\n'),
+        (
+            "markdown",
+            "| n | x | s | b |\n| --: | --: | --- | --- |\n| 1 | 0.1 | a\\|b | True |\n| 2 |  | Zürich | False |\n",
+        ),
+        ("table", "n    x  s       b\n-  ---  ------  -----\n1  0.1  a|b     True\n2       Zürich  False\n"),
+    ],
+)
+def test_the_forms_of_the_rows(invoke: Invoke, style: str, expected: str) -> None:
+    assert invoke("query", ROWS, "--format", style).stdout == expected
+
+
+@pytest.mark.parametrize(("style", "expected"), [("csv", "n\n"), ("json", "[]\n"), ("jsonl", ""), ("table", "n\n-\n")])
+def test_an_answer_without_rows_still_has_its_form(invoke: Invoke, style: str, expected: str) -> None:
+    assert invoke("query", "SELECT 1 AS n WHERE false", "--format", style).stdout == expected
+
+
+def test_an_explanation_is_drawn(invoke: Invoke) -> None:
+    assert "Projection" in invoke("query", "EXPLAIN SELECT 1").stdout.splitlines()[0]
+
+
+def test_data_cannot_steer_the_terminal(invoke: Invoke) -> None:
+    result = invoke("query", "SELECT 'a' || chr(27) || '[2J' || chr(10) || 'b' AS s")
+    assert result.stdout == "s\n-------------\na\\x1b[2J\\nb\n"
+
+
+def test_types_no_other_reader_knows_are_handed_over_as_plain_ones(warehouse: Warehouse) -> None:
+    frame = run_query(warehouse, "SELECT sum(2::BIGINT) AS total, INTERVAL 1 DAY AS span, uuid() IS NULL AS u")
+    assert frame.schema == {"total": pl.Int64, "span": pl.String, "u": pl.Boolean}
+    assert frame.row(0) == (2, "1 day", False)
+
+
+def test_equal_column_names_are_numbered(warehouse: Warehouse) -> None:
+    assert run_query(warehouse, "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a").row(0, named=True) == {
+        "a": 1,
+        "a_1": 2,
+        "a_1_1": 3,
+        "a_2": 4,
+    }
+
+
+def test_pipes_get_every_row(invoke: Invoke) -> None:
+    result = invoke("query", "SELECT range FROM range(60000)", "--limit", "5")
+    assert (len(result.stdout.splitlines()), result.stderr) == (60002, "")
+
+
+def test_a_terminal_gets_a_short_table_that_says_so(tmp_path: Path) -> None:
+    text = _on_a_terminal(tmp_path, "query", "SELECT range AS n FROM range(100)", "--limit", "3")
+    assert [line.strip() for line in text.splitlines() if line.strip().isdigit()] == ["0", "1", "2"]
+    assert "warning: the first 3 rows are shown; --limit N, --format csv or -o FILE gives more" in text
+
+
+def test_a_terminal_gets_the_columns_it_has_room_for(tmp_path: Path) -> None:
+    text = _on_a_terminal(
+        tmp_path, "query", "SELECT * FROM (DESCRIBE ticks) PIVOT (count(*) FOR null IN ('YES')), ticks"
+    )
+    assert "columns are shown; select fewer, or use --format json" in text
+
+
+def _on_a_terminal(folder: Path, *args: str) -> str:
+    """Run a command with stdout and stderr on a terminal and return what it shows."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "paraphina_wh", *args], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while select.select([ours], [], [], 20)[0]:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:
+                break
+        process.wait(20)
+    os.close(ours)
+    return shown.decode()
+
+
+# Files
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "json", "jsonl"])
+def test_a_file_gets_the_whole_answer(invoke: Invoke, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out.{ending}"
+    result = invoke("query", "SELECT range AS n, 'é' AS s FROM range(50000)", "-o", path, "--limit", "5")
+    assert (result.stdout, result.stderr, result.exit_code) == ("", f"50000 rows written to {path}\n", 0)
+    rows = duckdb.sql(f"SELECT count(*), sum(n), min(s), max(s) FROM '{path}'").fetchall()
+    assert rows == [(50000, 49999 * 25000, "é", "é")]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_without_rows_keeps_its_columns(warehouse: Warehouse, tmp_path: Path) -> None:
+    write_query(warehouse, "SELECT * FROM fills", tmp_path / "fills.parquet")
+    assert pl.read_parquet(tmp_path / "fills.parquet").schema["price"] == pl.Float64
+    write_query(warehouse, "SELECT 1 AS n WHERE false", tmp_path / "n.json")
+    assert json.loads((tmp_path / "n.json").read_text()) == []
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(warehouse: Warehouse, tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    write_query(warehouse, "SELECT 1 AS n", path)
+    with pytest.raises(WarehouseError):
+        write_query(warehouse, "SELECT 'x'::INT AS n", path)
+    assert path.read_text() == "n\n1\n"
+
+
+def test_quiet_keeps_the_notice_back(invoke: Invoke, tmp_path: Path) -> None:
+    assert invoke("--quiet", "query", "SELECT 1 AS n", "-o", tmp_path / "n.csv").stderr == ""
+
+
+def test_a_pipe_that_closes_early_is_no_error(command: Command, tmp_path: Path) -> None:
+    shell = f"{sys.executable} -m paraphina_wh query 'SELECT range FROM range(500000)' --format csv | head -2"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("range\n0\n", "")
+
+
+def test_a_full_disk_is_an_error_in_plain_words(tmp_path: Path) -> None:
+    shell = f"{sys.executable} -m paraphina_wh query 'SELECT range FROM range(5000)' > /dev/full"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stderr.startswith("error: no space left on device\nhint: ")
+    assert done.returncode == 1
