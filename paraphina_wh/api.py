@@ -43,16 +43,17 @@ class OpenWarehouse:
         One row per tick; columns as in the view `ticks`, profile and label as text. Filters on profile and
         label read only the matching files.
         """
-        live = self.sql("SELECT run_id, profile, label FROM runs WHERE num_ticks IS NOT NULL")
+        columns = self.sql("SELECT * FROM ticks WHERE false")
+        live = self.sql("SELECT profile, label, run_id FROM runs WHERE num_ticks IS NOT NULL")
         wanted = [
-            self.warehouse.ticks_file(row["profile"], row["label"], row["run_id"])
-            for row in live.iter_rows(named=True)
-            if profile in (None, row["profile"]) and label in (None, row["label"])
+            self.warehouse.ticks_file(*run)
+            for run in live.iter_rows()
+            if profile in (None, run[0]) and label in (None, run[1])
         ]
         if not wanted:
-            return self.sql("SELECT * FROM ticks WHERE false").lazy()
+            return columns.lazy()
         keys = {"profile": pl.String(), "label": pl.String()}
-        return pl.scan_parquet(wanted, hive_partitioning=True, hive_schema=keys)
+        return pl.scan_parquet(wanted, hive_partitioning=True, hive_schema=keys).select(columns.columns)
 
     def ingest(
         self, paths: Sequence[str | Path] | str | Path, *, jobs: int | None = None, options: Options | None = None

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 from paraphina_wh.errors import WarehouseError
@@ -22,15 +23,13 @@ from paraphina_wh.errors import WarehouseError
 def publish(moves: Sequence[tuple[Path, Path]]) -> None:
     """Put staged files in place: (staged, final) pairs, renamed in the order given.
 
-    All of them are on disk before the first rename, and every rename is on disk before this returns. The
-    last pair is the commit: readers ignore what came before it until it is there.
+    The last pair is the commit: readers ignore what came before it until it is there. All files are on disk
+    before the first rename, all other renames before that of the commit, and that one before this returns.
     """
     with _disk_errors("cannot write to"):
         _sync_all(staged for staged, _ in moves)
-        for staged, final in moves:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            staged.rename(final)
-        _sync_all({final.parent for _, final in moves})
+        _rename(moves[:-1])
+        _rename(moves[-1:])
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -59,6 +58,17 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Rename files into place, folders made as needed, and force the new names to disk."""
+    changed: set[Path] = set()
+    for staged, final in moves:
+        missing = takewhile(lambda folder: not folder.exists(), final.parents)
+        changed |= {final.parent, *(folder.parent for folder in missing)}
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staged.rename(final)
+    _sync_all(changed)
 
 
 def _sync_all(paths: Iterable[Path]) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from paraphina_wh import catalog
 from paraphina_wh.ledger import LEDGER
 from paraphina_wh.telemetry.shape import TICKS, Contract, dictionary, json_schema
-from paraphina_wh.warehouse import Warehouse, connect
+from paraphina_wh.warehouse import Warehouse
 
 _COLUMN = re.compile(r"--   (\w+) +\| +(.+?) +\| +(.+)")
 _FIELD = re.compile(r"-- +(\w+): +(.+)")
@@ -40,7 +40,7 @@ def describe_view(warehouse: Warehouse, view: str) -> pl.DataFrame:
     Raises: WarehouseError (exit code 2) listing the views when there is none of this name.
     """
     catalog.check_view(view)
-    with connect(warehouse) as connection:
+    with catalog.connect(warehouse) as connection:
         columns = connection.execute(f'DESCRIBE "{view}"').fetchall()
     return pl.DataFrame(
         [(name, kind, *(meaning_of(view, name) or ("", ""))) for name, kind, *_ in columns],

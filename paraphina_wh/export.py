@@ -7,13 +7,14 @@ from pathlib import Path
 import polars as pl
 
 from paraphina_wh.alignment import Alignment, align
+from paraphina_wh.catalog import connect
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.datasets import append_research_rows, dataset_file, research_lines
 from paraphina_wh.datasets.rows import ALL_ROWS, Selection
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.summary import Summary, summary_text
 from paraphina_wh.text import csv_bytes
-from paraphina_wh.warehouse import Warehouse, connect
+from paraphina_wh.warehouse import Warehouse
 
 ALIGNMENT_CSV = Path("runs/exp11_research_alignment/exp11_alignment.csv")
 SUMMARY_TEXT = Path("runs/research_summary/research_summary.txt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tempfile
 import time
@@ -24,6 +25,7 @@ from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
 T = TypeVar("T")
 
 _BATCH_ROWS = 20_000
+_LOOK_EVERY_S = 0.05
 _READS = "only statements that read: SELECT, WITH, VALUES, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN"
 # Types that Arrow's readers do not know, and what they are handed over as.
 _EXCHANGED = {
@@ -250,8 +252,8 @@ class _Watch:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
         self._connection = connection
-        self._timeout_s = limits.timeout_s
-        self._end = time.monotonic() + (limits.timeout_s or 0)
+        self._limits = limits
+        self._end = math.inf if limits.timeout_s is None else time.monotonic() + limits.timeout_s
         self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self) -> _Watch:
@@ -264,16 +266,19 @@ class _Watch:
         """Return what work returns. Raises: WarehouseError when it fails or takes too long."""
         future = self._pool.submit(work)
         try:
-            return future.result(None if self._timeout_s is None else self._end - time.monotonic())
-        except TimeoutError as error:
-            self._stop(future)
-            hint = "raise --timeout, or ask for less: filter on profile and label"
-            raise WarehouseError(f"the query took longer than {self._timeout_s:g} s", hint) from error
-        except KeyboardInterrupt:
-            self._stop(future)
-            raise
+            # A wait without end would sleep through Ctrl-C.
+            while not wait([future], timeout=_LOOK_EVERY_S).done:
+                if time.monotonic() > self._end:
+                    raise self._too_long()
+            return future.result()
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise _failure(error) from error
+        finally:
+            self._stop(future)
+
+    def _too_long(self) -> WarehouseError:
+        hint = "raise --timeout, or ask for less: filter on profile and label"
+        return WarehouseError(f"the query took longer than {self._limits.timeout_s:g} s", hint)
 
     def _stop(self, future: Future[T]) -> None:
         # An interrupt that comes before the query has begun is lost: repeat it.

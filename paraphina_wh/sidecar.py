@@ -16,6 +16,7 @@ from paraphina_wh.errors import WarehouseError
 from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN
 
 SUFFIX = ".run.json"
+STDOUT_SUFFIX = ".stdout.txt"
 
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
 
@@ -61,7 +62,7 @@ def sidecar_path(telemetry: Path) -> Path:
 
 def stdout_path(telemetry: Path) -> Path:
     """Return where the stdout of the run of a telemetry file lies."""
-    return telemetry.with_name(stem(telemetry) + ".stdout.txt")
+    return telemetry.with_name(stem(telemetry) + STDOUT_SUFFIX)
 
 
 def stem(telemetry: Path) -> str:
@@ -87,5 +88,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
         return msgspec.json.decode(path.read_bytes(), type=Sidecar)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise WarehouseError(f"cannot read {path}: {error.strerror}", "check the file and its permissions") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WarehouseError(f"{path}: not a run sidecar: {error}", "delete it, or repair it") from error

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import polars as pl
 
-from paraphina_wh.catalog import sql_folder
-from paraphina_wh.warehouse import Warehouse, connect
+from paraphina_wh.catalog import connect, sql_folder
+from paraphina_wh.warehouse import Warehouse
 
+_VIEWS = ("run_ledger", "runs", "dataset_rows")
 SECTIONS = ("totals", "experiments", "datasets", "unknown_fields", "problems")
 
 
 def read_status(warehouse: Warehouse) -> dict[str, pl.DataFrame]:
     """Return section -> rows, as the files in sql/status/ define them; all but `totals` may be empty."""
-    with connect(warehouse) as connection:
+    with connect(warehouse, views=_VIEWS) as connection:
         queries = {name: (sql_folder() / "status" / f"{name}.sql").read_text() for name in SECTIONS}
         return {name: connection.sql(query).pl() for name, query in queries.items()}

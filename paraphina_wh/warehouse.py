@@ -1,4 +1,4 @@
-"""Where everything lies, and connections that know the views.
+"""Where everything lies.
 
 A warehouse is a folder of Parquet files; whatever else is in it can be rebuilt from them.
 """
@@ -8,18 +8,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from paraphina_wh.errors import WarehouseError
-
-if TYPE_CHECKING:
-    import duckdb
 
 FORMAT = "1"
 LONGEST_NAME_BYTES = 255
@@ -135,6 +130,9 @@ def hive_folder(key: str, value: str) -> str:
     problem = key_problem(key, value)
     if problem:
         raise WarehouseError(f"{key} {value[:80]!r} {problem}", f"choose another {key}", exit_code=2)
+    if value.lower() == "null":
+        # A plain NULL, in any case, is no text to DuckDB before 2.0; an escaped one is to every reader.
+        return f"{key}=%{ord(value[0]):02X}{value[1:]}"
     return f"{key}={quote(value, safe='')}"
 
 
@@ -172,15 +170,3 @@ def new_batch() -> str:
 def sql_text(value: str) -> str:
     """Return a text as an SQL literal, for the few places that take no bound parameter (COPY options, paths)."""
     return "'" + value.replace("'", "''") + "'"
-
-
-def connect(
-    warehouse: Warehouse, *, threads: int | None = None, views: Sequence[str] | None = None
-) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection with the views over the warehouse (all of them unless named).
-
-    A warehouse that does not exist yet gives empty views.
-    """
-    from paraphina_wh import catalog
-
-    return catalog.connect(warehouse, threads=threads, views=views)

@@ -2,7 +2,7 @@
 --
 -- Grain:  one row per event: a run came in, or was withdrawn. Superseded runs are still here.
 -- Reads:  runs/experiment=<e>/<batch>.parquet. Paths are relative to the warehouse folder.
--- Note:   columns are those of runs.
+-- Note:   columns are those of runs. A row stored twice counts once: compaction may be interrupted.
 --
 -- Columns:
 --   experiment            | -         | experiment the run belongs to (folder key)
@@ -13,4 +13,5 @@ FROM read_parquet(
     hive_partitioning = true,
     hive_types = {'experiment': VARCHAR},
     union_by_name = true
-);
+)
+QUALIFY row_number() OVER (PARTITION BY event, run_id, batch_id) = 1;

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from paraphina_wh.catalog import view_files
+from paraphina_wh.catalog import connect, view_files
 from paraphina_wh.datasets import (
     COLUMNS,
     Selection,
@@ -24,7 +24,7 @@ from paraphina_wh.datasets import (
 )
 from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.warehouse import Warehouse, connect, locate
+from paraphina_wh.warehouse import Warehouse, locate
 from tests.research_runs import Row, add_runs, recorded, write_lines
 
 CONTRACT = [

@@ -19,16 +19,17 @@ import pytest
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.query import Limits, run_query, write_query
-from paraphina_wh.warehouse import Warehouse
+from paraphina_wh.warehouse import Warehouse, locate
 from tests.conftest import Command, Invoke
 
 ENDLESS = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE hash(a.range + b.range) = 0"
 FORBIDDEN = "refused: a query may not write or change settings"
 
 
-@pytest.fixture
-def filled(warehouse: Warehouse, tiny_run: Path) -> Warehouse:
-    """Return a warehouse with the run of six ticks in it."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Warehouse:
+    """Return a warehouse with the run of six ticks in it; no query changes it."""
+    warehouse = locate(tmp_path_factory.mktemp("filled"))
     ingest_paths(warehouse, [tiny_run], Options())
     return warehouse
 
@@ -36,9 +37,9 @@ def filled(warehouse: Warehouse, tiny_run: Path) -> Warehouse:
 # What it answers
 
 
-@pytest.mark.usefixtures("filled")
-def test_a_query_answers_from_the_views(invoke: Invoke) -> None:
-    result = invoke("query", "SELECT t, pnl_total, risk_regime FROM ticks ORDER BY t", "--format", "csv")
+def test_a_query_answers_from_the_views(invoke: Invoke, filled: Warehouse) -> None:
+    sql = "SELECT t, pnl_total, risk_regime FROM ticks ORDER BY t"
+    result = invoke("--root", filled.root, "query", sql, "--format", "csv")
     assert result.stdout == (
         "t,pnl_total,risk_regime\n"
         "0,-2.0,Normal\n"
@@ -144,7 +145,7 @@ def test_wrong_usage_exits_2(invoke: Invoke, args: tuple[str, ...], message: str
 )
 def test_whatever_writes_is_refused(invoke: Invoke, filled: Warehouse, sql: str) -> None:
     before = sorted(filled.root.rglob("*"))
-    result = invoke("query", sql.format(runs=filled.runs))
+    result = invoke("--root", filled.root, "query", sql.format(runs=filled.runs))
     assert result.stderr.startswith(f"error: {FORBIDDEN}")
     assert (result.stdout, result.exit_code) == ("", 2)
     assert sorted(filled.root.rglob("*")) == before
@@ -154,7 +155,7 @@ def test_whatever_writes_is_refused(invoke: Invoke, filled: Warehouse, sql: str)
     ("sql", "count"), [("", "no statement"), ("-- nothing", "no statement"), ("SELECT 1; SELECT 2", "2 statements")]
 )
 def test_exactly_one_statement_is_expected(invoke: Invoke, sql: str, count: str) -> None:
-    result = invoke("query", sql)
+    result = invoke("query", "--", sql)
     assert result.stderr.startswith(f"error: {count} given, one is expected\nhint: ")
     assert result.exit_code == 2
 
@@ -180,7 +181,7 @@ def test_what_does_not_parse_exits_2(invoke: Invoke) -> None:
 def test_nothing_outside_the_warehouse_can_be_read(invoke: Invoke, filled: Warehouse, function: str) -> None:
     outside = filled.root / "secret.txt"
     outside.write_text("secret")
-    result = invoke("query", "FROM " + function.format(outside=outside, warehouse=filled.path))
+    result = invoke("--root", filled.root, "query", "FROM " + function.format(outside=outside, warehouse=filled.path))
     assert result.stderr.startswith("error: Cannot access file ")
     assert "hint: a query reads the views; files are out of its reach" in result.stderr
     assert (result.stdout, result.exit_code) == ("", 1)
@@ -249,7 +250,9 @@ def test_ctrl_c_stops_a_query_at_once(tmp_path: Path) -> None:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, talk = process.communicate(timeout=20)
-    assert (process.returncode, time.monotonic() - began < 5) == (130, True)
+    # -2 is what Python makes of 130 when it was still importing; a shell shows both as 130.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert time.monotonic() - began < 5
     assert talk.splitlines()[-2] == "error: interrupted"
 
 
@@ -287,7 +290,7 @@ def test_an_explanation_is_drawn(invoke: Invoke) -> None:
 
 def test_data_cannot_steer_the_terminal(invoke: Invoke) -> None:
     result = invoke("query", "SELECT 'a' || chr(27) || '[2J' || chr(10) || 'b' AS s")
-    assert result.stdout == "s\n-------------\na\\x1b[2J\\nb\n"
+    assert result.stdout == "s\n-----------\na\\x1b[2J\\nb\n"
 
 
 def test_types_no_other_reader_knows_are_handed_over_as_plain_ones(warehouse: Warehouse) -> None:
@@ -349,7 +352,7 @@ def test_a_file_gets_the_whole_answer(invoke: Invoke, tmp_path: Path, ending: st
     path = tmp_path / f"out.{ending}"
     result = invoke("query", "SELECT range AS n, 'é' AS s FROM range(50000)", "-o", path, "--limit", "5")
     assert (result.stdout, result.stderr, result.exit_code) == ("", f"50000 rows written to {path}\n", 0)
-    rows = duckdb.sql(f"SELECT count(*), sum(n), min(s), max(s) FROM '{path}'").fetchall()
+    rows = duckdb.execute(f"SELECT count(*), sum(n), min(s), max(s) FROM '{path}'").fetchall()
     assert rows == [(50000, 49999 * 25000, "é", "é")]
     assert list(tmp_path.iterdir()) == [path]
 

@@ -15,17 +15,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from paraphina_wh.telemetry.judge import judge
-from paraphina_wh.telemetry.reader import BadLine, Ledger, Sinks, read_strict
+from paraphina_wh.telemetry.reader import MAX_LINE_BYTES, BadLine, Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.shape import MC_RUNS, TICKS, Contract
 from tests.records import GOOD, MC_RUN, MISSING, edited, line, record, run_of
 
 Found = list[tuple[int, str, str]]
 
 
-def read(content: bytes, contract: Contract = TICKS, **limits: int) -> tuple[Ledger, Found]:
+def read(content: bytes, contract: Contract = TICKS, max_line_bytes: int = MAX_LINE_BYTES) -> tuple[Ledger, Found]:
     """Read a file and return its ledger and (line, field, reason) of every breach."""
     bad: list[BadLine] = []
-    ledger = read_strict(io.BytesIO(content), contract, Sinks(bad=bad.append), **limits)
+    ledger = read_strict(io.BytesIO(content), contract, Sinks(bad=bad.append), max_line_bytes=max_line_bytes)
     assert ledger.lines == ledger.rows + ledger.quarantined + ledger.blank
     assert ledger.bytes == ledger.row_bytes + ledger.quarantined_bytes + ledger.blank_bytes == len(content)
     assert ledger.sha256 == hashlib.sha256(content).hexdigest()

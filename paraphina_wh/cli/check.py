@@ -19,7 +19,7 @@ from paraphina_wh.cli.progress import progress
 @examples("paraphina-wh check runs/exp13_auto")
 @click.pass_context
 def check(context: click.Context, paths: tuple[Path, ...], max_errors: int) -> None:
-    """Validate telemetry and mc_runs files against their contract; nothing is written.
+    """Validate telemetry and mc_runs files; nothing is written.
 
     PATH is a file or a folder, which stands for every .jsonl file below it; .gz and .zst are unpacked.
     Exit codes: 0 all valid; 1 contract breach or damaged data; 2 missing file, or one without a schema.

@@ -8,11 +8,12 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from paraphina_wh.cli.options import Settings
+from paraphina_wh.cli.output import printable
 from paraphina_wh.errors import WarehouseError
 
 INTERRUPTED = 130
@@ -55,8 +56,12 @@ class CommandGroup(click.Group):
             _drop_stdout()
             ctx.exit(1)
         except KeyboardInterrupt:
-            complain("interrupted", "what was committed stays; repeat the same command to go on from there")
-            ctx.exit(INTERRUPTED)
+            _interrupted(ctx)
+        except RuntimeError as error:
+            # What DuckDB makes of Ctrl-C in the main thread.
+            if str(error) != "Query interrupted":
+                raise
+            _interrupted(ctx)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line and end the process with its exit code."""
@@ -65,12 +70,20 @@ class CommandGroup(click.Group):
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             sys.exit(super().main(*args, **{**extra, "standalone_mode": False}))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "paraphina-wh"
             complain(error.format_message(), f"{command} --help")
             sys.exit(error.exit_code)
         except click.Abort:
             sys.exit(INTERRUPTED)
+
+
+def _interrupted(ctx: click.Context) -> NoReturn:
+    complain("interrupted", "what was committed stays; repeat the same command to go on from there")
+    ctx.exit(INTERRUPTED)
 
 
 def _drop_stdout() -> None:
@@ -80,6 +93,6 @@ def _drop_stdout() -> None:
 
 def complain(message: str, hint: str = "") -> None:
     """Write an error and the next step to stderr."""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {printable(message)}", err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(f"hint: {printable(hint)}", err=True)

@@ -167,6 +167,13 @@ def print_sections(sections: Mapping[str, pl.DataFrame], style: str = "table") -
         print_frame(frame, style, title=name)
 
 
+def print_json(value: object) -> None:
+    """Print a value as JSON with line breaks."""
+    import msgspec
+
+    _write([msgspec.json.format(msgspec.json.encode(value)), b"\n"])
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines of text to stdout."""
     for line in lines:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @examples("paraphina-wh schema fills")
 @pass_warehouse
 def schema(warehouse: Warehouse, view: str | None, json_schema: str | None, style: str) -> None:
-    """Show the columns of a VIEW with type, unit and meaning; without VIEW, all views."""
+    """Show columns with type, unit and meaning, or all views."""
     from paraphina_wh.dictionary import describe_view, json_schema_text, list_views
     from paraphina_wh.telemetry.shape import MC_RUNS, TICKS
 

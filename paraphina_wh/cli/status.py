@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @examples("paraphina-wh status --format json")
 @pass_warehouse
 def status(warehouse: Warehouse, style: str) -> None:
-    """Show what the warehouse holds: totals, experiments, datasets, unknown fields, problems."""
+    """Show what the warehouse holds, and what deserves a look."""
     from paraphina_wh.status import read_status
 
     print_sections(read_status(warehouse), style)

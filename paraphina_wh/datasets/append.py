@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from paraphina_wh.catalog import set_up
+from paraphina_wh.catalog import connect, set_up
 from paraphina_wh.commit import publish, staging_folder
 from paraphina_wh.datasets.columns import COLUMNS
 from paraphina_wh.datasets.files import dataset_name
@@ -16,7 +16,7 @@ from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.datasets.locked import LockedFile, locked
 from paraphina_wh.datasets.rows import ALL_ROWS, VIEWS, Selection, check_engines, json_lines, selected_rows
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.warehouse import Warehouse, connect, hive_folder, new_batch, sql_text
+from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch, sql_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 import polars.selectors as cs
 
-from paraphina_wh.catalog import sql_folder
+from paraphina_wh.catalog import connect, sql_folder
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.warehouse import Warehouse, connect
+from paraphina_wh.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from paraphina_wh.catalog import connect
 from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, check_knobs, find_engine, run_many
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.spec import Spec
 from paraphina_wh.ingest import Options, Report, ingest_paths
 from paraphina_wh.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
-from paraphina_wh.warehouse import Warehouse, connect, hive_folder
+from paraphina_wh.warehouse import Warehouse, hive_folder
 
 if TYPE_CHECKING:
     pass

@@ -11,7 +11,7 @@ from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.plan import Options, Plan, find_inputs, make_plan, spool, stdin_stream
 from paraphina_wh.ingest.task import Outcome
-from paraphina_wh.warehouse import Warehouse, new_batch
+from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
 __all__ = ["Options", "Outcome", "Report", "ingest_paths"]
 
@@ -64,11 +64,14 @@ def ingest_paths(
 
 @contextmanager
 def _inputs(warehouse: Warehouse, paths: Sequence[str | Path], options: Options) -> Iterator[tuple[list[Path], Path]]:
-    """Find the inputs and set the warehouse up; nothing is created when a path is wrong."""
+    """Find the inputs and set the warehouse up; nothing is created when a path or an option is wrong."""
+    for key, value in (("profile", options.profile), ("label", options.label), ("experiment", options.experiment)):
+        if value is not None:
+            hive_folder(key, value)
     from_stdin = [str(path) for path in paths] == ["-"]
     if from_stdin and not (options.profile and options.label):
         raise WarehouseError("standard input has no name", "give --profile and --label", exit_code=2)
-    inputs = [] if from_stdin else find_inputs(paths)
+    inputs = [] if from_stdin else find_inputs(warehouse, paths)
     if not inputs and not from_stdin:
         named = ", ".join(map(str, paths))
         raise WarehouseError(f"no telemetry below {named}", "telemetry files end in .jsonl or .ndjson", exit_code=2)

@@ -10,10 +10,11 @@ import duckdb
 import msgspec
 
 from paraphina_wh import commit
+from paraphina_wh.catalog import connect
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import drop_ticks, write_ledger
 from paraphina_wh.ledger import LedgerRow
-from paraphina_wh.warehouse import Warehouse, connect, new_batch
+from paraphina_wh.warehouse import Warehouse, new_batch
 
 
 class Forgotten(msgspec.Struct):

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from paraphina_wh.catalog import connect
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.split import split_on_reset
 from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
-from paraphina_wh.sidecar import SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
+from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
 from paraphina_wh.telemetry.source import plain_name
-from paraphina_wh.warehouse import Warehouse, connect, key_problem, reads_as_number
+from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
 
 TIERS = ("conservative", "balanced", "aggressive")
 LARGEST_BATCH_BYTES = 64 << 20
@@ -56,31 +57,38 @@ class Plan:
     warnings: list[str]
 
 
-def find_inputs(paths: Sequence[str | Path]) -> list[Path]:
+def find_inputs(warehouse: Warehouse, paths: Sequence[str | Path]) -> list[Path]:
     """Return the files named by paths, folders (with all below them) and globs, sorted, each once.
 
-    A sidecar stands for a run that wrote no telemetry.
+    A sidecar stands for a run that wrote no telemetry. What lies in the warehouse is no input.
     Raises: WarehouseError (exit code 2) for a path that is not there.
     """
-    found: dict[Path, None] = {}
-    for path in paths:
-        for file in sorted(_expand(str(path))):
-            found.setdefault(file)
-    return list(found)
+    found = {file for path in paths for file in _expand(str(path))}
+    return sorted(file for file in found if not file.absolute().is_relative_to(warehouse.path))
 
 
 def _expand(text: str) -> Iterator[Path]:
     path = Path(text)
-    if path.is_dir():
-        yield from _below(path)
-    elif path.exists():
-        yield path
-    else:
-        matches = [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207 - absolute patterns too
-        if not matches:
-            raise WarehouseError(f"no such file or folder: {text}", "check the path", exit_code=2)
-        for match in matches:
-            yield from _below(match) if match.is_dir() else [match]
+    # A path that exists is itself, whatever a glob would make of its characters.
+    matches = [path] if path.exists() else [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207
+    if not matches:
+        raise WarehouseError(f"no such file or folder: {text}", "check the path", exit_code=2)
+    for match in matches:
+        if match.is_dir():
+            yield from _below(match)
+        elif match.is_file():
+            yield _run_of(match)
+        else:
+            raise WarehouseError(f"not a file: {text}", "give a stream as standard input: -", exit_code=2)
+
+
+def _run_of(file: Path) -> Path:
+    """Return the input that a file belongs to: a shell's `*` names sidecars and stdout beside the telemetry."""
+    for suffix in (SUFFIX, STDOUT_SUFFIX):
+        if file.name.endswith(suffix):
+            sidecar = file.with_name(file.name.removesuffix(suffix) + SUFFIX)
+            return _telemetry_of(sidecar) or (sidecar if sidecar.is_file() else file)
+    return file
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -116,7 +124,7 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, st
         except WarehouseError as error:
             plan.rejected.append(
                 Outcome(
-                    file=warehouse.relative(file),
+                    file=printable(warehouse.relative(file)),
                     status="rejected",
                     errors=[error.message],
                     error_count=1,
@@ -130,13 +138,15 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, st
 
 
 def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> list[Task]:
+    if printable(str(file)) != str(file):
+        raise WarehouseError(f"{printable(str(file))}: the name is not UTF-8", "rename the file or its folder")
     without_ticks = file.name.endswith(SUFFIX)
     sidecar = read_sidecar(file if without_ticks else sidecar_path(file))
     if sidecar and sidecar.status == "planned":
         if without_ticks:
             return []
         raise WarehouseError(f"{file}: the run has not finished", "wait for it, or repeat the run that was interrupted")
-    stdout = file.with_name(file.name.removesuffix(SUFFIX) + ".stdout.txt") if without_ticks else stdout_path(file)
+    stdout = file.with_name(file.name.removesuffix(SUFFIX) + STDOUT_SUFFIX) if without_ticks else stdout_path(file)
     task = Task(
         source=None if without_ticks else str(file.absolute()),
         origin=warehouse.relative(file),
@@ -224,10 +234,10 @@ def _batch_bytes(tasks: Sequence[Task], jobs: int) -> int:
 
 
 def _batches(tasks: Sequence[Task], batch_bytes: int) -> Iterator[list[Task]]:
-    """Group tasks: one experiment a batch, equal labels together so that one process settles who is first."""
-    by_key: dict[tuple[str, str, str], list[Task]] = {}
+    """Group tasks: one experiment a batch, but equal labels together: one process settles who is first."""
+    by_key: dict[tuple[str, str], list[Task]] = {}
     for task in tasks:
-        by_key.setdefault((task.experiment, task.profile, task.label), []).append(task)
+        by_key.setdefault((task.profile, task.label), []).append(task)
     batch: list[Task] = []
     for group in sorted(by_key.values(), key=lambda group: group[0].experiment):
         size = sum(task.size_bytes for task in batch)
@@ -238,6 +248,11 @@ def _batches(tasks: Sequence[Task], batch_bytes: int) -> Iterator[list[Task]]:
         batch += group
     if batch:
         yield batch
+
+
+def printable(text: str) -> str:
+    """Return a file name as text that any file can hold: bytes that are no UTF-8 show as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def spool(stream: BinaryIO, staging: Path) -> Path:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -65,17 +66,17 @@ class _Worker:
         try:
             self.process.stdin.write(msgspec.json.encode(order) + b"\n")
             self.process.stdin.flush()
-            reply = self.process.stdout.readline()
-        except OSError:
-            reply = b""
-        if not reply:
+            return msgspec.json.decode(self.process.stdout.readline(), type=Reply)
+        except (OSError, msgspec.DecodeError):
+            # No reply, or a part of one: the process is gone.
             code = self.process.wait()
             return Reply(error=f"an ingest process ended (return code {code})", hint="repeat the command: it resumes")
-        return msgspec.json.decode(reply, type=Reply)
 
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
-                pipe.close()
+                # An order that the process never read is still in the buffer.
+                with suppress(BrokenPipeError):
+                    pipe.close()

@@ -69,6 +69,8 @@ def _stretch(task: Task, piece: Path, number: int) -> Task:
         task,
         source=str(piece),
         origin=task.origin if first else f"{task.origin}#s{number}",
+        # Nobody can tell which of the runs it belongs to.
+        stdout=None,
         label=task.label if first else f"{task.label}_s{number}",
         size_bytes=piece.stat().st_size,
     )

@@ -33,6 +33,7 @@ class Staged:
 
     row: LedgerRow
     outcome: Outcome
+    experiment: str
     ticks: Path | None = None
     quarantine: Path | None = None
 
@@ -42,7 +43,7 @@ class Stager:
     """Stages the runs of one batch in a folder, one after the other.
 
     threads: what the columnar read may use; with more than one, large files are read by both passes at once.
-    taken: (profile, label) -> what this batch has staged so far.
+    taken: (profile, label) -> what this batch has staged, or found in place, so far.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -71,7 +72,10 @@ class Stager:
     def _stage(self, task: Task) -> Staged | Outcome:
         if task.source is None:
             return self._without_ticks(task)
-        staged = _Telemetry(self, task, task.source).stage()
+        try:
+            staged = _Telemetry(self, task, task.source).stage()
+        except WarehouseError as error:
+            staged = rejected(task, [error.message], error.hint)
         failed = task.sidecar is not None and task.sidecar.status != "ok"
         if isinstance(staged, Staged) or staged.status != "rejected" or not failed:
             return staged
@@ -90,10 +94,12 @@ class Stager:
         return self._unchanged(task, run_id) or self._conflict(task, run_id)
 
     def _unchanged(self, task: Task, run_id: str) -> Outcome | None:
-        held = {old.run_id: old for old in [*task.in_place, self.taken.get((task.profile, task.label))] if old}
+        staged = self.taken.get((task.profile, task.label))
+        # What an earlier file of this batch has settled is not settled again.
+        held = {old.run_id: old for old in ([staged] if staged else task.in_place)}
         if run_id not in held:
             return None
-        same = held[run_id]
+        same = self.taken[task.profile, task.label] = held[run_id]
         return Outcome(file=task.origin, status="unchanged", run_id=run_id, ticks=same.ticks, bytes=same.bytes)
 
     def _conflict(self, task: Task, run_id: str) -> Outcome | None:
@@ -119,7 +125,7 @@ class Stager:
             return settled
         row = identity_row(self.batch, task, run_id)
         row.evidence_id = evidence_id_of(task.profile, digest)
-        return Staged(row, outcome_of(task, row, []))
+        return Staged(row, outcome_of(task, row, []), task.experiment)
 
 
 def rejected(task: Task, errors: list[str], hint: str = "", total: int = 0) -> Outcome:
@@ -259,7 +265,8 @@ class _Telemetry:
         account(row, ledger)
         outcome = outcome_of(task, row, ledger.warnings())
         outcome.errors, outcome.error_count = self.reasons, ledger.errors
-        return Staged(row, outcome, ticks, self.stager.path("bad.jsonl") if ledger.quarantined else None)
+        quarantine = self.stager.path("bad.jsonl") if ledger.quarantined else None
+        return Staged(row, outcome, task.experiment, ticks, quarantine)
 
 
 class _Overlapped:

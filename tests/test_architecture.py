@@ -1,0 +1,122 @@
+"""The rules of the house, read off the source: arrows go one way, no circles, and each SQL file says what it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from paraphina_wh.catalog import sql_folder
+
+PACKAGE = Path(__file__).parents[1] / "paraphina_wh"
+
+# Each layer may import from itself and from those below it. A name stands for a module or a whole package.
+LAYERS = [
+    ["cli", "__main__"],
+    ["__init__", "api"],
+    ["experiments"],
+    ["ingest", "engine", "datasets", "export", "summary", "alignment", "query", "check", "status", "dictionary"],
+    ["catalog", "sidecar", "ledger", "tables"],
+    ["warehouse", "telemetry", "commit", "formats", "text"],
+    ["errors"],
+]
+# The embedded engine is a program of its own: others start it, none imports it but to name it.
+APART = "reference_engine"
+
+
+def modules() -> dict[str, Path]:
+    """Return dotted name below the package -> file."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the modules of the package that a file imports anywhere, type checking and functions included."""
+    known = modules()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith("paraphina_wh."):
+                inside = name.removeprefix("paraphina_wh.")
+                yield inside if inside in known else inside.rpartition(".")[0] or "__init__"
+
+
+def arrows() -> dict[str, set[str]]:
+    return {name: set(imports(path)) - {name} for name, path in modules().items()}
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def layer(module: str) -> int:
+    return next(i for i, rooms in enumerate(LAYERS) if room(module) in rooms)
+
+
+def test_every_room_has_its_layer() -> None:
+    assert {room(name) for name in modules()} - {APART} == {name for rooms in LAYERS for name in rooms}
+
+
+def test_no_arrow_points_backwards() -> None:
+    backwards = [
+        f"{source} -> {target}"
+        for source, targets in arrows().items()
+        for target in targets
+        if APART not in (room(source), room(target)) and layer(source) > layer(target)
+    ]
+    assert backwards == []
+
+
+def test_the_embedded_engine_stands_apart() -> None:
+    outward = {target for source, targets in arrows().items() if room(source) == APART for target in targets}
+    assert {room(target) for target in outward} <= {APART}
+
+
+def test_modules_form_no_circle() -> None:
+    left = arrows()
+    while free := {name for name, targets in left.items() if not targets & left.keys()}:
+        left = {name: targets - free for name, targets in left.items() if name not in free}
+    while unused := left.keys() - {target for targets in left.values() for target in targets}:
+        left = {name: targets for name, targets in left.items() if name not in unused}
+    assert left == {}
+
+
+def test_pandas_is_never_needed() -> None:
+    assert [
+        name for name, path in modules().items() if re.search(r"^\s*(import|from) pandas", path.read_text(), re.M)
+    ] == []
+
+
+def test_errors_are_caught_narrowly() -> None:
+    wide = []
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ExceptHandler):
+                caught = "" if node.type is None else ast.unparse(node.type)
+                cleans_up = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+                if caught in ("", "Exception") or (caught == "BaseException" and not cleans_up):
+                    wide.append(f"{name}:{node.lineno}")
+    assert wide == []
+
+
+@pytest.mark.parametrize("path", sorted(sql_folder().rglob("*.sql")), ids=lambda path: str(path.name))
+def test_each_sql_file_opens_with_name_grain_and_sources(path: Path) -> None:
+    head = re.match(r"(--.*\n)+", path.read_text())
+    assert head, "no comment at the top"
+    name = path.stem.split("_", 1)[1] if path.stem[0].isdigit() else path.stem
+    assert head[0].startswith(f"-- {name}: ")
+    assert re.search(r"^-- Grain:  \S", head[0], re.M)
+    constants = "a table of constants" in head[0]
+    assert constants or re.search(r"^-- Reads:  \S", head[0], re.M)

@@ -1,0 +1,73 @@
+"""`summary` and `export` on the command line, from one run of six ticks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from paraphina_wh.ingest import Options, ingest_paths
+from paraphina_wh.warehouse import Warehouse
+from tests.conftest import Invoke
+
+
+@pytest.fixture(autouse=True)
+def _tiny_run_in_the_warehouse(warehouse: Warehouse, tiny_run: Path) -> None:
+    ingest_paths(warehouse, [tiny_run], Options(experiment="tiny"))
+
+
+def test_export_all_writes_every_artefact_to_its_path(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("export", "all")
+    assert result.stdout.splitlines() == [
+        "research_dataset_v001.jsonl",
+        "runs/exp11_research_alignment/exp11_alignment.csv",
+        "runs/research_summary/research_summary.txt",
+        "runs/tiny/tiny_runs.csv",
+    ]
+    assert result.exit_code == 0
+    row = json.loads((tmp_path / "research_dataset_v001.jsonl").read_text())
+    assert [row[name] for name in ("final_pnl", "max_pnl", "min_pnl", "max_drawdown")] == [98.0, 198.0, -102.0, 300.0]
+
+
+def test_exporting_twice_gives_the_same_bytes(invoke: Invoke, tmp_path: Path) -> None:
+    invoke("export", "all")
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert invoke("export", "all").exit_code == 0
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == first
+
+
+def test_an_artefact_may_go_elsewhere(invoke: Invoke, tmp_path: Path) -> None:
+    assert invoke("export", "dataset", "-o", "rows.jsonl").stdout == "rows.jsonl\n"
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["profile"] == "balanced"
+    assert not (tmp_path / "research_dataset_v001.jsonl").exists()
+    assert invoke("export", "runs", "--experiment", "tiny", "-o", "runs.csv").stdout == "runs.csv\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["all", "-o", "x"], "`all` writes several files: leave out -o"),
+        (["runs", "-o", "x"], "one file holds the runs of one experiment: name it with --experiment"),
+    ],
+)
+def test_several_artefacts_do_not_fit_one_file(invoke: Invoke, arguments: list[str], message: str) -> None:
+    result = invoke("export", *arguments)
+    assert result.stderr == f"error: {message}\nhint: paraphina-wh export --help\n"
+    assert result.exit_code == 2
+
+
+def test_the_summary_in_its_forms(invoke: Invoke) -> None:
+    invoke("export", "dataset")
+    table = invoke("summary")
+    assert table.stdout.startswith("=== Global summary ===\nRuns:          1\nfinal_pnl     mean=     98.00")
+    shown = json.loads(invoke("summary", "--format", "json").stdout)
+    assert (shown["global"]["n_runs"], shown["runs"][0]["utility"]) == (1, 98.0 - 0.5 * 300.0)
+    sections = [json.loads(text)["section"] for text in invoke("summary", "--format", "jsonl").stdout.splitlines()]
+    assert sections == ["global", "profiles", "runs"]
+
+
+def test_a_summary_without_a_dataset_exits_2(invoke: Invoke) -> None:
+    result = invoke("summary")
+    assert result.stderr.startswith("error: cannot read ")
+    assert result.exit_code == 2
