@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from paraphina_wh.telemetry.source import open_source, plain_name
 
 _ENDINGS = (".jsonl", ".ndjson")
 _UNMAPPED = ("metrics", "trajectories")
+# Ours, and no telemetry: the versioned datasets at ROOT, and the lines that an ingest put aside.
+_OURS = re.compile(r"research_dataset_v\d+\.jsonl")
+_QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ def check_paths(
 ) -> list[FileReport]:
     """Validate files and folders and return a report on each file.
 
-    A folder stands for every .jsonl and .ndjson file below it, compressed ones too. A cut-off last line and an
+    A folder stands for every .jsonl and .ndjson file below it, compressed ones too, but not for research datasets
+    and quarantined lines. A cut-off last line and an
     empty file are warnings. on_plan is told the number of files, on_file is called after each.
 
     Raises: WarehouseError (exit code 2) when a path does not exist, before any file is read.
@@ -74,11 +79,17 @@ def exit_code_of(reports: Sequence[FileReport]) -> int:
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield from sorted(p for p in path.rglob("*") if plain_name(p).endswith(_ENDINGS) and p.is_file())
+        yield from sorted(p for p in path.rglob("*") if _is_meant(p) and p.is_file())
     elif path.exists():
         yield path
     else:
         raise WarehouseError(f"no such file or folder: {path}", "check the path", exit_code=2)
+
+
+def _is_meant(path: Path) -> bool:
+    """Tell whether a folder that is named means this file too."""
+    name = plain_name(path)
+    return name.endswith(_ENDINGS) and not _OURS.fullmatch(name) and path.parent.name != _QUARANTINE
 
 
 def contract_of(path: Path) -> Contract | None:

@@ -31,9 +31,9 @@ class CommandGroup(click.Group):
         return list(self.commands_at)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None when there is none of this name."""
+        """Import a command; an unknown name is answered with those there are."""
         if cmd_name not in self.commands_at:
-            return None
+            raise click.UsageError(f"no command {cmd_name!r}; there are: {', '.join(self.commands_at)}", ctx)
         module, attribute = self.commands_at[cmd_name].split(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command

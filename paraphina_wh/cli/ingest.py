@@ -51,7 +51,9 @@ def ingest(
     jobs: int | None,
     style: str,
 ) -> None:
-    """Take telemetry into the warehouse: files, folders, globs, or - for standard input.
+    """Take telemetry into the warehouse.
+
+    PATH is a file, a folder, a glob, or - for standard input.
 
     Files may be compressed (.gz, .zst). Repeating an ingest changes nothing. Exit code 1 when a file was
     rejected; the others are taken in all the same.
@@ -105,9 +107,9 @@ def _tell_rejection(file: str, errors: list[str], total: int, hint: str) -> None
 @examples("paraphina-wh forget --label exp13_balanced_r001")
 @pass_warehouse
 def forget(warehouse: Warehouse, run_ids: tuple[str, ...], labels: tuple[str, ...]) -> None:
-    """Withdraw wrongly ingested runs, named by run_id (or its start) or by label.
+    """Withdraw wrongly ingested runs.
 
-    They leave every view; the ledger keeps that they were there. The source files are not touched.
+    Name them by run_id (or its start) or by label. They leave every view; the ledger keeps that they were there. The source files are not touched.
     """
     from paraphina_wh.ingest.forget import forget as withdraw
 

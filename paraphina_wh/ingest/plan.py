@@ -140,6 +140,11 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, st
 def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> list[Task]:
     if printable(str(file)) != str(file):
         raise WarehouseError(f"{printable(str(file))}: the name is not UTF-8", "rename the file or its folder")
+    if _NOT_TELEMETRY.fullmatch(stem(file)):
+        raise WarehouseError(
+            f"{file}: not telemetry, by its name",
+            "summary and run exp11 read research datasets as they are; check judges Monte Carlo runs",
+        )
     without_ticks = file.name.endswith(SUFFIX)
     sidecar = read_sidecar(file if without_ticks else sidecar_path(file))
     if sidecar and sidecar.status == "planned":
@@ -149,7 +154,7 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) ->
     stdout = file.with_name(file.name.removesuffix(SUFFIX) + STDOUT_SUFFIX) if without_ticks else stdout_path(file)
     task = Task(
         source=None if without_ticks else str(file.absolute()),
-        origin=warehouse.relative(file),
+        origin="-" if file.is_relative_to(staging) else warehouse.relative(file),
         profile=_profile(file, options, sidecar),
         label=_label(file, options, sidecar),
         experiment=_experiment(file, options, sidecar),
