@@ -2,7 +2,8 @@
 --
 -- Grain:  one row per run (run_id): the first committed wins; superseded and withdrawn runs are left out.
 -- Reads:  run_ledger.
--- Note:   metric columns are null for runs without telemetry; they are what condensed_ticks computed at ingest.
+-- Note:   in the order in which they came in. Metric columns are null for runs without telemetry; they are what
+--         condensed_ticks computed at ingest.
 CREATE OR REPLACE VIEW runs AS
 WITH removals AS (
     SELECT supersedes AS removed_run_id, max(batch_id) AS removed_in
@@ -22,4 +23,5 @@ additions AS (
 SELECT l.*
 FROM run_ledger l
 JOIN additions a ON l.run_id = a.run_id AND l.batch_id = a.batch_id
-WHERE a.nth = 1 AND l.event = 'run';
+WHERE a.nth = 1 AND l.event = 'run'
+ORDER BY l.batch_id, l.profile, l.label;

@@ -25,7 +25,7 @@ SHORT, LONG = run_of(2), run_of(3)
 def add(warehouse: Warehouse, name: str, content: bytes, **options: Any) -> list[tuple[str, str | None]]:
     """Ingest a file of a folder of its own with the label `lab` and return (status, run_id)."""
     source = write(warehouse.root / name / "lab.jsonl", content)
-    report = ingest(warehouse, source, **{"profile": "balanced"} | options)
+    report = ingest(warehouse, source, **({"profile": "balanced"} | options))
     return [(outcome.status, outcome.run_id) for outcome in report]
 
 
@@ -46,7 +46,7 @@ def live(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     ],
 )
 def test_a_harness_name_tells_profile_and_label(
-    warehouse: Warehouse, options: dict[str, str], expected: tuple[str, ...]
+    warehouse: Warehouse, options: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
     ingest(warehouse, write(warehouse.root / "balanced_r7.jsonl", SHORT), **options)
     assert ask(warehouse, "SELECT profile, label, experiment FROM runs") == [expected]
@@ -63,8 +63,9 @@ def test_a_key_that_no_reader_gives_back_is_refused_before_anything_is_written(
     warehouse: Warehouse, key: str, label: str
 ) -> None:
     write(warehouse.root / "balanced_r1.jsonl", SHORT)
+    options: dict[str, Any] = {key: label}
     with pytest.raises(WarehouseError, match=f"^{key} ") as refused:
-        ingest(warehouse, warehouse.root / "balanced_r1.jsonl", **{key: label})
+        ingest(warehouse, warehouse.root / "balanced_r1.jsonl", **options)
     assert refused.value.exit_code == 2
     assert not warehouse.path.exists()
 
@@ -225,7 +226,11 @@ def test_two_processes_that_ingest_one_file_at_once_make_one_run(warehouse: Ware
     ]
     for process in processes:
         assert process.stdout and process.stdout.readline() == b"ready\n"
-    said = [process.communicate(b"\n")[0].decode().strip() for process in processes]
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    said = [process.communicate()[0].decode().strip() for process in processes]
     assert "ingested" in said and set(said) <= {"ingested", "unchanged"}
     committed = said.count("ingested")
     rows = ask(warehouse, "SELECT run_id, batch_id FROM run_ledger WHERE label LIKE '%balanced%' ORDER BY batch_id")

@@ -109,7 +109,8 @@ def _tell_rejection(file: str, errors: list[str], total: int, hint: str) -> None
 def forget(warehouse: Warehouse, run_ids: tuple[str, ...], labels: tuple[str, ...]) -> None:
     """Withdraw wrongly ingested runs.
 
-    Name them by run_id (or its start) or by label. They leave every view; the ledger keeps that they were there. The source files are not touched.
+    Name them by run_id (or its start) or by label. They leave every view; the ledger keeps that they were there.
+    The source files are not touched.
     """
     from paraphina_wh.ingest.forget import forget as withdraw
 

@@ -85,11 +85,12 @@ def _inputs(warehouse: Warehouse, paths: Sequence[str | Path], options: Options)
 
 
 def _run(warehouse: Warehouse, plan: Plan, jobs: int) -> Iterator[list[Outcome]]:
-    from paraphina_wh.ingest.batch import ingest_batch
+    from paraphina_wh.ingest.batch import Ingester
     from paraphina_wh.ingest.pool import run_batches
 
     if jobs > 1 and len(plan.batches) > 1:
         yield from run_batches(warehouse, plan.batches, jobs)
         return
-    for batch in plan.batches:
-        yield ingest_batch(warehouse, batch, threads=jobs)
+    with Ingester(warehouse, threads=jobs) as ingester:
+        for batch in plan.batches:
+            yield ingester.ingest(batch)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import duckdb
 import msgspec
@@ -34,25 +36,45 @@ ORDER BY s.profile, s.label, s.run_id
 """
 
 
-def ingest_batch(warehouse: Warehouse, tasks: Sequence[Task], threads: int = 1) -> list[Outcome]:
-    """Take in runs and return what became of each, in order.
+class Ingester:
+    """Takes in batches, one after the other, over one DuckDB connection.
 
-    The runs of an experiment become visible at once, with the rename of its ledger rows; killed before, none does.
+    threads: what DuckDB may use to read a file. Close it, or use it as a context manager.
     """
-    batch = new_batch()
-    with commit.staging_folder(warehouse.staging, batch) as folder, duckdb.connect(":memory:") as connection:
-        connection.execute(f"SET threads = {threads}")
-        connection.execute(f"SET temp_directory = {sql_text(str(folder / 'spill'))}")
-        stager = Stager(connection, folder, batch, threads)
-        try:
-            results = [stager.stage(task) for task in tasks]
-            staged = [result for result in results if isinstance(result, Staged)]
-            if staged:
-                _commit(warehouse, stager, staged)
-        except (duckdb.IOException, OSError) as error:
-            raise WarehouseError(f"cannot write below {warehouse.path}: {error}", "free disk space, repeat") from error
-    _drop_superseded(warehouse, staged)
-    return [result.outcome if isinstance(result, Staged) else result for result in results]
+
+    def __init__(self, warehouse: Warehouse, threads: int = 1) -> None:
+        self.warehouse = warehouse
+        self.threads = threads
+        # Made by DuckDB when memory runs out, and removed by it at the end.
+        spill = warehouse.staging / f"spill-{os.getpid()}"
+        self.connection = duckdb.connect(":memory:", config={"temp_directory": str(spill)})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.connection.close()
+
+    def ingest(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """Take in runs and return what became of each, in order.
+
+        The runs of an experiment become visible at once, with the rename of its ledger rows; killed before, none
+        does.
+        """
+        batch = new_batch()
+        with commit.staging_folder(self.warehouse.staging, batch) as folder:
+            self.connection.execute(f"SET threads = {self.threads}")
+            stager = Stager(self.connection, folder, batch, self.threads)
+            try:
+                results = [stager.stage(task) for task in tasks]
+                staged = [result for result in results if isinstance(result, Staged)]
+                if staged:
+                    _commit(self.warehouse, stager, staged)
+            except (duckdb.IOException, OSError) as error:
+                where = f"cannot write below {self.warehouse.path}: {error}"
+                raise WarehouseError(where, "free disk space, repeat") from error
+        _drop_superseded(self.warehouse, staged)
+        return [result.outcome if isinstance(result, Staged) else result for result in results]
 
 
 def _commit(warehouse: Warehouse, stager: Stager, staged: Sequence[Staged]) -> None:

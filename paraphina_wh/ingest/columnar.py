@@ -16,6 +16,8 @@ from paraphina_wh.warehouse import sql_text
 
 # DuckDB reserves twice this for every thread, and reads a file in pieces of that size.
 SMALLEST_OBJECT_BYTES = 1 << 20
+# Small enough for several threads to write one large run, large enough to compress well.
+ROW_GROUP_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def _statement(job: Columnar) -> str:
     return (
         f"COPY (SELECT {sql_text(job.run_id)} AS run_id, {_stored()}, {_with_extra(source, job)}) "
         f"TO {sql_text(str(job.target))} "
-        f"(FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{metadata}}})"
+        f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, WRITE_BLOOM_FILTER false, "
+        f"KV_METADATA {{{metadata}}})"
     )
 
 

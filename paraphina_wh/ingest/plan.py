@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import heapq
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +22,11 @@ from paraphina_wh.telemetry.source import plain_name
 from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
 
 TIERS = ("conservative", "balanced", "aggressive")
-LARGEST_BATCH_BYTES = 64 << 20
+# What a kill may cost: the runs of a batch that is under way are taken in again.
+LARGEST_BATCH_BYTES = 192 << 20
+BATCH_RUNS = 256
 # Starting a process costs as much as taking in this much.
 SMALLEST_BATCH_BYTES = 8 << 20
-BATCH_RUNS = 64
 _HARNESS_NAME = re.compile(rf"({'|'.join(TIERS)})_r(\d+)")
 _NOT_TELEMETRY = re.compile(r"research_dataset_.*|mc_runs|metrics|trajectories")
 _BLOCK = 1 << 20
@@ -133,7 +136,7 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, st
             )
     kept = [task for task in tasks if _fit_for_folders(task, plan)]
     _look_up(warehouse, kept)
-    plan.batches = list(_batches(kept, _batch_bytes(kept, jobs)))
+    plan.batches = _batches(kept, jobs)
     return plan
 
 
@@ -232,27 +235,31 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> None:
         task.in_place = held.get((task.profile, task.label), [])
 
 
-def _batch_bytes(tasks: Sequence[Task], jobs: int) -> int:
-    """Return the size of a batch: small enough to keep all processes busy to the end, worth its commit."""
-    share = sum(task.size_bytes for task in tasks) // (4 * jobs)
-    return min(LARGEST_BATCH_BYTES, max(SMALLEST_BATCH_BYTES, share))
+def _batches(tasks: Sequence[Task], jobs: int) -> list[list[Task]]:
+    """Share the tasks out: batches of like size, as many for each process.
 
-
-def _batches(tasks: Sequence[Task], batch_bytes: int) -> Iterator[list[Task]]:
-    """Group tasks: one experiment a batch, but equal labels together: one process settles who is first."""
-    by_key: dict[tuple[str, str], list[Task]] = {}
+    Equal labels stay together, so that one process settles who is first.
+    """
+    groups: dict[tuple[str, str], list[Task]] = {}
     for task in tasks:
-        by_key.setdefault((task.profile, task.label), []).append(task)
-    batch: list[Task] = []
-    for group in sorted(by_key.values(), key=lambda group: group[0].experiment):
-        size = sum(task.size_bytes for task in batch)
-        full = len(batch) >= BATCH_RUNS or size + group[0].size_bytes > batch_bytes
-        if batch and (full or batch[0].experiment != group[0].experiment):
-            yield batch
-            batch = []
-        batch += group
-    if batch:
-        yield batch
+        groups.setdefault((task.profile, task.label), []).append(task)
+    sizes = {key: sum(task.size_bytes for task in group) for key, group in groups.items()}
+    count = _batch_count(len(tasks), sum(sizes.values()), jobs)
+    # The largest first, each to the batch that has least so far: the sizes come out alike.
+    batches: list[tuple[int, int, list[Task]]] = [(0, number, []) for number in range(min(count, len(groups)))]
+    for key in sorted(groups, key=lambda key: -sizes[key]):
+        size, number, batch = heapq.heappop(batches)
+        batch += groups[key]
+        heapq.heappush(batches, (size + sizes[key], number, batch))
+    return [batch for _, _, batch in sorted(batches, key=lambda item: item[1])]
+
+
+def _batch_count(runs: int, size_bytes: int, jobs: int) -> int:
+    """Return how many batches pay: one if there is little to do, else the same number for each process."""
+    if size_bytes < 2 * SMALLEST_BATCH_BYTES and runs <= BATCH_RUNS:
+        return 1
+    share = max(size_bytes / (jobs * LARGEST_BATCH_BYTES), runs / (jobs * BATCH_RUNS))
+    return jobs * math.ceil(share)
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.task import Outcome, Task
-from paraphina_wh.ingest.worker import Order, Reply
+from paraphina_wh.ingest.worker import Reply
 from paraphina_wh.warehouse import Warehouse
 
 
@@ -42,15 +42,15 @@ class _Worker:
     """One process, and the thread that feeds it."""
 
     def __init__(self, warehouse: Warehouse, waiting: queue.Queue[list[Task]], done: queue.Queue[Reply]) -> None:
-        self.warehouse = warehouse
         # A session of its own: Ctrl-C reaches the command alone, which then stops its workers.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "paraphina_wh.ingest.worker"],
+            [sys.executable, "-m", "paraphina_wh.ingest.worker", warehouse.root, warehouse.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        threading.Thread(target=self._feed, args=(waiting, done), daemon=True).start()
+        self.feeder = threading.Thread(target=self._feed, args=(waiting, done), daemon=True)
+        self.feeder.start()
 
     def _feed(self, waiting: queue.Queue[list[Task]], done: queue.Queue[Reply]) -> None:
         while True:
@@ -62,9 +62,8 @@ class _Worker:
 
     def _ask(self, tasks: list[Task]) -> Reply:
         assert self.process.stdin and self.process.stdout
-        order = Order(str(self.warehouse.root), str(self.warehouse.path), tasks)
         try:
-            self.process.stdin.write(msgspec.json.encode(order) + b"\n")
+            self.process.stdin.write(msgspec.json.encode(tasks) + b"\n")
             self.process.stdin.flush()
             return msgspec.json.decode(self.process.stdout.readline(), type=Reply)
         except (OSError, msgspec.DecodeError):
@@ -75,6 +74,8 @@ class _Worker:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+        # Its pipes must stay open while it may still use them; a dead process answers at once.
+        self.feeder.join()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
                 # An order that the process never read is still in the buffer.

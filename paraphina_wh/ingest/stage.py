@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,7 +151,9 @@ class _Telemetry:
             return settled
         overlapped = self._start_overlapped()
         try:
-            ledger = self._strict_pass(clean=self.compressed)
+            ledger = self._strict_pass(clean=self.compressed, hashed=overlapped is None)
+            if overlapped:
+                ledger.sha256 = overlapped.sha256()
         except BaseException:
             if overlapped:
                 overlapped.cancel()
@@ -177,7 +179,7 @@ class _Telemetry:
             return None
         return _Overlapped(self)
 
-    def _strict_pass(self, *, clean: bool, find_duplicates: bool = False) -> Ledger:
+    def _strict_pass(self, *, clean: bool, find_duplicates: bool = False, hashed: bool = True) -> Ledger:
         """Read the source strictly; with clean, write its rows once more for the columnar read."""
         path = self.stager.path
         with (
@@ -186,7 +188,7 @@ class _Telemetry:
             _maybe_open(path("clean.jsonl") if clean else None) as copy,
             open_source(self.source) as stream,
         ):
-            ledger = read_strict(stream, sinks=Sinks(bad, extra, copy), find_duplicates=find_duplicates)
+            ledger = read_strict(stream, sinks=Sinks(bad, extra, copy), find_duplicates=find_duplicates, hashed=hashed)
         self.reasons = bad.reasons
         return ledger
 
@@ -205,13 +207,14 @@ class _Telemetry:
         return run_id_of(self.task.profile, self.task.label, ledger.sha256)
 
     def _convert(self, ledger: Ledger, overlapped: _Overlapped | None) -> Staged | Outcome:
-        rows = overlapped.rows(ledger) if overlapped else None
+        rows = overlapped.rows() if overlapped else None
         if rows is None:
             try:
                 rows = self._convert_now(ledger)
             except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
                 return self._second_opinion(error)
-        if rows != ledger.rows or _state(self.source) != self.before:
+        size = ledger.bytes if self.compressed else self.before[0]
+        if rows != ledger.rows or size != ledger.bytes or _state(self.source) != self.before:
             raise WarehouseError(
                 f"{self.task.origin}: changed while it was read", "wait until the engine is done, then ingest again"
             )
@@ -273,34 +276,38 @@ class _Overlapped:
     """The columnar read of a large file, under way while the strict pass reads it too.
 
     DuckDB and the hash leave the interpreter free, so all cores work. The result counts only if the strict pass
-    accepts every line and saw the same bytes.
+    accepts every line, and if the file is as it was when the reading began.
     """
 
     def __init__(self, run: _Telemetry) -> None:
         self._connection = run.stager.connection
         self._pool = ThreadPoolExecutor(1)
-        self._future: Future[tuple[str, int]] = self._pool.submit(self._work, run)
+        self._digest = self._pool.submit(_file_sha256, run.source)
+        self._rows = self._pool.submit(self._convert, run)
 
-    def _work(self, run: _Telemetry) -> tuple[str, int]:
-        digest = _file_sha256(run.source)
-        return digest, convert(self._connection, run.job(run.source, digest, None))
+    def _convert(self, run: _Telemetry) -> int:
+        return convert(self._connection, run.job(run.source, self._digest.result(), None))
+
+    def sha256(self) -> str:
+        """Return the hash of the file."""
+        return self._digest.result()
 
     def cancel(self) -> None:
         """Stop the read and forget what it made."""
-        while not self._future.done():
+        self._rows.cancel()
+        while not self._rows.done():
             self._connection.interrupt()
             time.sleep(0.01)
         self._pool.shutdown()
 
-    def rows(self, ledger: Ledger) -> int | None:
+    def rows(self) -> int | None:
         """Wait for the rows written; None when the file must be converted again."""
         try:
-            digest, rows = self._future.result()
+            return self._rows.result()
         except (duckdb.InvalidInputException, duckdb.ConversionException):
             return None
         finally:
             self._pool.shutdown()
-        return rows if digest == ledger.sha256 else None
 
 
 def _is_compressed(path: Path) -> bool:

@@ -1,5 +1,7 @@
 """A worker of the ingest pool: batches in on stdin, outcomes out on stdout, one JSON document a line.
 
+Its arguments are ROOT and the warehouse folder.
+
 A process of its own rather than a fork or a re-import of the caller's script: DuckDB does not survive a fork,
 and a script without a main guard must be able to call the ingest.
 """
@@ -14,16 +16,9 @@ from typing import BinaryIO
 import msgspec
 
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.batch import Ingester
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.warehouse import Warehouse
-
-
-class Order(msgspec.Struct):
-    """A batch to take in."""
-
-    root: str
-    warehouse: str
-    tasks: list[Task]
 
 
 class Reply(msgspec.Struct):
@@ -35,19 +30,18 @@ class Reply(msgspec.Struct):
     exit_code: int = 1
 
 
-def serve(orders: BinaryIO, replies: BinaryIO) -> None:
+def serve(warehouse: Warehouse, orders: BinaryIO, replies: BinaryIO) -> None:
     """Take in batches until stdin ends."""
-    for line in orders:
-        replies.write(msgspec.json.encode(answer(msgspec.json.decode(line, type=Order))) + b"\n")
-        replies.flush()
+    with Ingester(warehouse) as ingester:
+        for line in orders:
+            replies.write(msgspec.json.encode(answer(ingester, msgspec.json.decode(line, type=list[Task]))) + b"\n")
+            replies.flush()
 
 
-def answer(order: Order) -> Reply:
+def answer(ingester: Ingester, tasks: list[Task]) -> Reply:
     """Take in one batch."""
-    from paraphina_wh.ingest.batch import ingest_batch
-
     try:
-        return Reply(ingest_batch(Warehouse(Path(order.root), Path(order.warehouse)), order.tasks))
+        return Reply(ingester.ingest(tasks))
     except WarehouseError as error:
         return Reply(error=error.message, hint=error.hint, exit_code=error.exit_code)
 
@@ -56,4 +50,5 @@ if __name__ == "__main__":
     # Stray prints of a library must not end up among the replies.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin.buffer, replies)
+    root, folder = map(Path, sys.argv[1:])
+    serve(Warehouse(root, folder), sys.stdin.buffer, replies)

@@ -117,14 +117,21 @@ def read_strict(
     sinks: Sinks | None = None,
     *,
     find_duplicates: bool = True,
+    hashed: bool = True,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Ledger:
     """Read a whole stream of decompressed bytes and return its ledger.
 
     find_duplicates: notice duplicate keys. They cost a third of the speed; an ingest leaves them to its
     columnar read, which refuses them, and repeats the pass with this on to name the line.
+    hashed: compute the SHA-256 on the way; without, the ledger's is empty, for a caller that has it from elsewhere.
     """
-    return _Pass(contract, sinks or Sinks(), find_duplicates, max_line_bytes).run(source)
+    digest = hashlib.sha256()
+    ledger = _Pass(contract, sinks or Sinks(), find_duplicates, max_line_bytes).run(
+        source, digest.update if hashed else lambda block: None
+    )
+    ledger.sha256 = digest.hexdigest() if hashed else ""
+    return ledger
 
 
 class _Pass:
@@ -137,14 +144,13 @@ class _Pass:
         self.ledger = Ledger()
         self.accept = _fast_path(contract, find_duplicates)
 
-    def run(self, source: IO[bytes]) -> Ledger:
-        ledger, digest = self.ledger, hashlib.sha256()
-        for lines, complete, left_out in _lines(source, digest.update, self.max_line):
+    def run(self, source: IO[bytes], note: Callable[[bytes], None]) -> Ledger:
+        ledger = self.ledger
+        for lines, complete, left_out in _lines(source, note, self.max_line):
             if left_out:
                 self._slow(lines[0], None, complete, left_out)
             else:
                 self._take(lines, complete)
-        ledger.sha256 = digest.hexdigest()
         assert ledger.lines == ledger.rows + ledger.quarantined + ledger.blank
         return ledger
 
