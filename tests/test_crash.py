@@ -68,12 +68,15 @@ def seconds_of_a_whole_ingest(tmp_path: Path, sources: Path) -> float:
     return time.monotonic() - started
 
 
-def test_killed_at_twenty_random_moments_and_repeated(sources: Path, undisturbed: Warehouse, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_ten_random_moments_and_repeated(
+    sources: Path, undisturbed: Warehouse, tmp_path: Path, seed: int
+) -> None:
     """The first moments hit the setting up of the warehouse, the last ones the commit."""
     whole = seconds_of_a_whole_ingest(tmp_path, sources)
-    moments = random.Random(20)
+    moments = random.Random(seed)
     warehouse = locate(tmp_path)
-    for _ in range(20):
+    for _ in range(10):
         process = start(warehouse, sources, jobs=1)
         time.sleep(moments.uniform(0.25, 1.05) * whole)
         process.send_signal(signal.SIGKILL)
