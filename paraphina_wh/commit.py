@@ -74,10 +74,11 @@ def _rename(moves: Sequence[tuple[Path, Path]]) -> None:
 def _sync_all(paths: Iterable[Path]) -> None:
     """Force files or folders to disk, several at a time: the disk gathers them into fewer writes."""
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(_sync, list(paths)))
+        list(pool.map(sync, list(paths)))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -18,6 +18,8 @@ from paraphina_wh.errors import WarehouseError
 
 FORMAT = "1"
 LONGEST_NAME_BYTES = 255
+_BATCH_TIME = "%Y%m%dT%H%M%S.%fZ"
+_TICK = timedelta(microseconds=1)
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _NUMBER_OR_DATE = re.compile(
     r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|\d{4}-\d{1,2}-\d{1,2}([T ].*)?|true|false", re.IGNORECASE
@@ -162,9 +164,15 @@ def hive_value(folder: str) -> str:
     return unquote(folder.split("=", 1)[1])
 
 
-def new_batch() -> str:
-    """Return the name of a new batch; names sort by the time they were made."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
+def new_batch(after: str = "") -> str:
+    """Return the name of a new batch; names sort by the time they were made.
+
+    after: a batch that the new one must sort behind, even if the clock was set back in between.
+    """
+    made = datetime.now(UTC)
+    if after:
+        made = max(made, datetime.strptime(after.partition("-")[0], _BATCH_TIME).replace(tzinfo=UTC) + _TICK)
+    return f"{made:{_BATCH_TIME}}-{secrets.token_hex(4)}"
 
 
 def sql_text(value: str) -> str:

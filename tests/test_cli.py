@@ -74,7 +74,7 @@ def _loaded(code: str) -> list[str]:
 
 def test_wrong_usage_exits_2_with_a_hint(invoke: Invoke) -> None:
     for arguments, message, hint in [
-        (["chek", "x"], "No such command 'chek'.", "paraphina-wh --help"),
+        (["chek", "x"], "no command 'chek'; there are: run, ingest", "paraphina-wh --help"),
         (["check", "--deeper", "x"], "No such option '--deeper'.", "paraphina-wh check --help"),
         (["--rot", "x"], "No such option '--rot'.", "paraphina-wh --help"),
     ]:

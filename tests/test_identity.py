@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from paraphina_wh import catalog
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.batch import Ingester
 from paraphina_wh.ingest.forget import forget
+from paraphina_wh.ingest.task import Task
 from paraphina_wh.ledger import run_id_of
-from paraphina_wh.warehouse import Warehouse, locate, reads_as_number
+from paraphina_wh.warehouse import Warehouse, locate, new_batch, reads_as_number
 from tests.records import line, run_of
 from tests.telemetry_maker import SIDECAR, ask, ask_one, files_below, ingest, parquet_of, sidecar, verdicts, write
 
@@ -167,6 +170,46 @@ def test_what_was_replaced_can_come_back(warehouse: Warehouse) -> None:
     assert live(warehouse) == [("lab", 2)]
     assert [path.stem for path in parquet_of(warehouse, "lab")] == [a]
     assert add(warehouse, "a", SHORT, replace=True) == [("unchanged", a)]
+
+
+def task_of(source: Path) -> Task:
+    return Task(
+        source=str(source),
+        origin=source.name,
+        profile="balanced",
+        label="lab",
+        experiment="adhoc",
+        size_bytes=source.stat().st_size,
+    )
+
+
+def as_if_raced(warehouse: Warehouse, *contents: bytes) -> None:
+    """Commit contents under the label `lab`, each by a process that looked before the others had committed."""
+    catalog.set_up(warehouse)
+    for number, content in enumerate(contents):
+        source = write(warehouse.root / f"race{number}" / "lab.jsonl", content)
+        with Ingester(warehouse) as ingester:
+            assert [outcome.status for outcome in ingester.ingest([task_of(source)])] == ["ingested"]
+
+
+def test_two_ingesters_that_raced_for_a_label_both_show_and_replace_settles_it(warehouse: Warehouse) -> None:
+    as_if_raced(warehouse, SHORT, LONG)
+    assert live(warehouse) == [("lab", 2), ("lab", 3)]
+    ((status, run_id),) = add(warehouse, "c", run_of(4), replace=True)
+    assert (status, live(warehouse)) == ("ingested", [("lab", 4)])
+    assert [path.stem for path in parquet_of(warehouse, "lab")] == [run_id]
+
+
+def test_a_batch_sorts_behind_the_last_one_though_the_clock_was_set_back(warehouse: Warehouse) -> None:
+    assert new_batch(after="29990101T000000.000000Z-00000000").startswith("29990101T000000.000001Z-")
+    catalog.set_up(warehouse)
+    source = write(warehouse.root / "lab.jsonl", SHORT)
+    with Ingester(warehouse, newest_batch="29990101T000000.000000Z-00000000") as ingester:
+        ingester.ingest([task_of(source)])
+    forget(warehouse, labels=["lab"])
+    assert live(warehouse) == []
+    assert add(warehouse, "again", SHORT)[0][0] == "ingested"
+    assert live(warehouse) == [("lab", 2)]
 
 
 def test_two_contents_for_one_label_in_one_ingest_are_not_both_let_in(warehouse: Warehouse) -> None:

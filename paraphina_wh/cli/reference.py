@@ -13,18 +13,22 @@ _WIDTH = 110
 
 def command_reference() -> str:
     """Return the page: the help text of every command, in the order of the work they do."""
-    sections = [f"## {path}\n\n```\n{text}\n```\n" for path, text in _helps(main, "paraphina-wh")]
+    sections = [f"## {path}\n\n```\n{text}\n```\n" for path, text in _helps(main, "paraphina-wh", None)]
     return "# Commands\n\nWhat `--help` says, for every command.\n\n" + "\n".join(sections)
 
 
-def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=path, max_content_width=_WIDTH, terminal_width=_WIDTH)
-    yield path, command.get_help(context)
+def _helps(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+    # The settings of the whole program are those of main; commands below it inherit them from their parent.
+    settings = main.context_settings if parent is None else {}
+    context = click.Context(
+        command, info_name=name, parent=parent, max_content_width=_WIDTH, terminal_width=_WIDTH, **settings
+    )
+    yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
+        for child_name in command.list_commands(context):
+            child = command.get_command(context, child_name)
             if child is not None:
-                yield from _helps(child, f"{path} {name}")
+                yield from _helps(child, child_name, context)
 
 
 if __name__ == "__main__":

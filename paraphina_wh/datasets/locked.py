@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from paraphina_wh.commit import sync
 from paraphina_wh.errors import WarehouseError
 
 
@@ -56,7 +57,7 @@ class LockedFile:
                 raise WarehouseError(f"cannot write {self.path}: the disk took only {written} of {len(content)} bytes")
             os.fsync(self.descriptor)
             if not before:
-                _sync_folder(self.path.parent)
+                sync(self.path.parent)
         except OSError as error:
             raise _cannot("write", self.path, error) from error
 
@@ -98,11 +99,3 @@ def _open_locked(path: Path, flags: int) -> int:
 
 def _cannot(verb: str, path: Path, error: OSError) -> WarehouseError:
     return WarehouseError(f"cannot {verb} {path}: {error.strerror}", exit_code=2 if verb == "read" else 1)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.spec import Spec
 from paraphina_wh.ingest import Options, Report, ingest_paths
 from paraphina_wh.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
+from paraphina_wh.telemetry.record import INT64_MAX
 from paraphina_wh.warehouse import Warehouse, hive_folder
 
 if TYPE_CHECKING:
@@ -94,7 +95,10 @@ def plan_runs(warehouse: Warehouse, spec: Spec, options: HarnessOptions, engine:
     _check(options)
     knobs = check_knobs(options.knobs)
     return [
-        _planned(warehouse, spec, options, engine, knobs, profile, repeat)
+        PlannedRun(
+            telemetry=warehouse.root / spec.folder / f"{profile}_r{repeat}.jsonl",
+            sidecar=_sidecar(spec, replace(options, knobs=knobs), engine, profile, repeat),
+        )
         for profile in options.profiles
         for repeat in range(1, options.runs_per_profile + 1)
     ]
@@ -104,38 +108,30 @@ def _check(options: HarnessOptions) -> None:
     for name, value in (("--ticks", options.ticks), ("--runs-per-profile", options.runs_per_profile)):
         if value < 1:
             raise WarehouseError(f"{name} must be at least 1, not {value}", exit_code=2)
-    if options.seed is not None and options.seed < 0:
-        raise WarehouseError(f"--seed must be 0 or more, not {options.seed}", "or `--seed none`", exit_code=2)
+    if options.seed is not None and not 0 <= options.seed <= INT64_MAX - options.runs_per_profile:
+        raise WarehouseError(f"--seed must lie in 0..2^63, not {options.seed}", "or `--seed none`", exit_code=2)
     if len(set(options.profiles)) < len(options.profiles) or not options.profiles:
         raise WarehouseError(f"profiles {', '.join(options.profiles)!r}: name each once", exit_code=2)
 
 
-def _planned(
-    warehouse: Warehouse,
-    spec: Spec,
-    options: HarnessOptions,
-    engine: Engine,
-    knobs: dict[str, str],
-    profile: str,
-    repeat: int,
-) -> PlannedRun:
+def _sidecar(spec: Spec, options: HarnessOptions, engine: Engine, profile: str, repeat: int) -> Sidecar:
+    """Return the sidecar of a run that has not begun."""
     label = f"{options.label_prefix}_{profile}_r{repeat:03d}"
     hive_folder("label", label)
     seed = None if options.seed is None else options.seed + repeat - 1
-    telemetry = warehouse.root / spec.folder / f"{profile}_r{repeat}.jsonl"
     labels: dict[str, str | int | float | bool] = {"experiment": spec.name, "profile": profile, "repeat": repeat}
     command = [*engine.command, "--ticks", str(options.ticks), "--profile", profile]
-    sidecar = Sidecar(
+    return Sidecar(
         experiment=spec.name,
         run_name=f"{profile}_r{repeat}",
-        plan_key=_digest(spec.name, label, labels, knobs, seed, options.ticks, engine.sha256),
+        plan_key=_digest(spec.name, label, labels, options.knobs, seed, options.ticks, engine.sha256),
         profile=profile,
         label=label,
         labels=labels,
         repeat=repeat,
         seed=seed,
         ticks=options.ticks,
-        knobs=knobs,
+        knobs=dict(options.knobs),
         engine=engine.kind,
         engine_path=engine.path,
         engine_version=engine.version,
@@ -143,7 +139,6 @@ def _planned(
         engine_commit=engine.git_commit,
         command=command if seed is None else [*command, "--seed", str(seed)],
     )
-    return PlannedRun(telemetry, sidecar)
 
 
 def _digest(*parts: object) -> str:

@@ -89,8 +89,8 @@ def _run(warehouse: Warehouse, plan: Plan, jobs: int) -> Iterator[list[Outcome]]
     from paraphina_wh.ingest.pool import run_batches
 
     if jobs > 1 and len(plan.batches) > 1:
-        yield from run_batches(warehouse, plan.batches, jobs)
+        yield from run_batches(warehouse, plan, jobs)
         return
-    with Ingester(warehouse, threads=jobs) as ingester:
+    with Ingester(warehouse, threads=jobs, newest_batch=plan.newest_batch) as ingester:
         for batch in plan.batches:
             yield ingester.ingest(batch)

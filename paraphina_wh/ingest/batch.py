@@ -14,6 +14,7 @@ from paraphina_wh import commit
 from paraphina_wh.catalog import view_files
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES
+from paraphina_wh.ingest.rows import withdrawal_row
 from paraphina_wh.ingest.stage import Staged, Stager
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.ledger import LEDGER, LedgerRow
@@ -39,12 +40,14 @@ ORDER BY s.profile, s.label, s.run_id
 class Ingester:
     """Takes in batches, one after the other, over one DuckDB connection.
 
-    threads: what DuckDB may use to read a file. Close it, or use it as a context manager.
+    threads: what DuckDB may use to read a file. newest_batch: the last one the warehouse holds; later ones sort
+    behind it. Use it as a context manager.
     """
 
-    def __init__(self, warehouse: Warehouse, threads: int = 1) -> None:
+    def __init__(self, warehouse: Warehouse, threads: int = 1, newest_batch: str = "") -> None:
         self.warehouse = warehouse
         self.threads = threads
+        self.newest_batch = newest_batch
         # Made by DuckDB when memory runs out, and removed by it at the end.
         spill = warehouse.staging / f"spill-{os.getpid()}"
         self.connection = duckdb.connect(":memory:", config={"temp_directory": str(spill)})
@@ -61,7 +64,7 @@ class Ingester:
         The runs of an experiment become visible at once, with the rename of its ledger rows; killed before, none
         does.
         """
-        batch = new_batch()
+        batch = self.newest_batch = new_batch(after=self.newest_batch)
         with commit.staging_folder(self.warehouse.staging, batch) as folder:
             self.connection.execute(f"SET threads = {self.threads}")
             stager = Stager(self.connection, folder, batch, self.threads)
@@ -90,10 +93,14 @@ def _commit_experiment(warehouse: Warehouse, experiment: str, stager: Stager, st
             moves.append((run.ticks, warehouse.ticks_file(row.profile, row.label, row.run_id)))
         if run.quarantine:
             moves.append((run.quarantine, warehouse.quarantine / f"{row.run_id}.jsonl"))
-    ledger = write_ledger(
-        stager.connection, stager.folder, [run.row for run in staged], [r.ticks for r in staged if r.ticks]
-    )
+    rows = [row for run in staged for row in (run.row, *_further_removals(stager.batch, run))]
+    ledger = write_ledger(stager.connection, stager.folder, rows, [r.ticks for r in staged if r.ticks])
     commit.publish([*moves, (ledger, warehouse.runs_file(experiment, stager.batch))])
+
+
+def _further_removals(batch: str, run: Staged) -> list[LedgerRow]:
+    """Return rows that take out what else stood under the label: two ingesters may have raced for it."""
+    return [withdrawal_row(batch, run_id, run.row.profile, run.row.label) for run_id in run.superseded[1:]]
 
 
 def write_ledger(
@@ -129,8 +136,8 @@ def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> N
 def _drop_superseded(warehouse: Warehouse, staged: Sequence[Staged]) -> None:
     """Remove the ticks of runs that committed ones took the place of; nothing answers for them any more."""
     for run in staged:
-        if run.row.supersedes:
-            drop_ticks(warehouse, run.row.profile, run.row.label, run.row.supersedes)
+        for run_id in run.superseded:
+            drop_ticks(warehouse, run.row.profile, run.row.label, run_id)
 
 
 def drop_ticks(warehouse: Warehouse, profile: str, label: str, run_id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 
 import duckdb
@@ -13,7 +12,8 @@ from paraphina_wh import commit
 from paraphina_wh.catalog import connect
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import drop_ticks, write_ledger
-from paraphina_wh.ledger import LedgerRow
+from paraphina_wh.ingest.plan import newest_batch
+from paraphina_wh.ingest.rows import withdrawal_row
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 
@@ -31,13 +31,13 @@ def forget(warehouse: Warehouse, run_ids: Sequence[str] = (), labels: Sequence[s
 
     Raises: WarehouseError (exit code 2) when a name matches no run, or a shortened run_id more than one.
     """
-    runs = _find(warehouse, run_ids, labels)
+    runs, newest = _find(warehouse, run_ids, labels)
     for experiment, group in groupby(sorted(runs, key=lambda run: run.experiment), key=lambda run: run.experiment):
-        _withdraw(warehouse, experiment, list(group))
+        _withdraw(warehouse, experiment, list(group), newest)
     return runs
 
 
-def _find(warehouse: Warehouse, run_ids: Sequence[str], labels: Sequence[str]) -> list[Forgotten]:
+def _find(warehouse: Warehouse, run_ids: Sequence[str], labels: Sequence[str]) -> tuple[list[Forgotten], str]:
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         found: dict[str, Forgotten] = {}
         for run_id in run_ids:
@@ -47,7 +47,7 @@ def _find(warehouse: Warehouse, run_ids: Sequence[str], labels: Sequence[str]) -
             found |= _named(matches, f"no run {run_id!r}")
         for label in labels:
             found |= _named(_select(connection, "label = $name", label), f"no run with label {label!r}")
-    return list(found.values())
+        return list(found.values()), newest_batch(connection)
 
 
 def _select(connection: duckdb.DuckDBPyConnection, condition: str, name: str) -> list[Forgotten]:
@@ -61,21 +61,9 @@ def _named(matches: list[Forgotten], problem: str) -> dict[str, Forgotten]:
     return {run.run_id: run for run in matches}
 
 
-def _withdraw(warehouse: Warehouse, experiment: str, runs: Sequence[Forgotten]) -> None:
-    batch, now = new_batch(), datetime.now(UTC).isoformat(timespec="microseconds")
-    rows = [
-        LedgerRow(
-            event="withdrawn",
-            run_id=run.run_id,
-            batch_id=batch,
-            supersedes=run.run_id,
-            profile=run.profile,
-            label=run.label,
-            status="withdrawn",
-            ingested_at=now,
-        )
-        for run in runs
-    ]
+def _withdraw(warehouse: Warehouse, experiment: str, runs: Sequence[Forgotten], after: str) -> None:
+    batch = new_batch(after)
+    rows = [withdrawal_row(batch, run.run_id, run.profile, run.label) for run in runs]
     with commit.staging_folder(warehouse.staging, batch) as folder, duckdb.connect(":memory:") as connection:
         ledger = write_ledger(connection, folder, rows, [])
         commit.publish([(ledger, warehouse.runs_file(experiment, batch))])

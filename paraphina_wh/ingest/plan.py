@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from paraphina_wh.catalog import connect
 from paraphina_wh.errors import WarehouseError
@@ -20,6 +20,9 @@ from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
 from paraphina_wh.telemetry.source import plain_name
 from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
+
+if TYPE_CHECKING:
+    import duckdb
 
 TIERS = ("conservative", "balanced", "aggressive")
 # What a kill may cost: the runs of a batch that is under way are taken in again.
@@ -53,11 +56,15 @@ class Options:
 
 @dataclass
 class Plan:
-    """What to do: batches of tasks, and what was turned down before it was read."""
+    """What to do: batches of tasks, and what was turned down before it was read.
+
+    newest_batch: the last batch the warehouse holds, empty when there is none.
+    """
 
     batches: list[list[Task]]
     rejected: list[Outcome]
     warnings: list[str]
+    newest_batch: str = ""
 
 
 def find_inputs(warehouse: Warehouse, paths: Sequence[str | Path]) -> list[Path]:
@@ -135,7 +142,7 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, st
                 )
             )
     kept = [task for task in tasks if _fit_for_folders(task, plan)]
-    _look_up(warehouse, kept)
+    plan.newest_batch = _look_up(warehouse, kept)
     plan.batches = _batches(kept, jobs)
     return plan
 
@@ -203,7 +210,11 @@ def _existing(path: Path) -> str | None:
 
 def _fit_for_folders(task: Task, plan: Plan) -> bool:
     """Turn down what no reader could give back, and warn of what some readers take for something else."""
-    for key, value in (("profile", task.profile), ("label", task.label), ("experiment", task.experiment)):
+    keys = {"profile": task.profile, "label": task.label, "experiment": task.experiment}
+    if task.source is None:
+        # Without ticks there is no folder of this name; the label of a run that only has stdout may be long.
+        del keys["label"]
+    for key, value in keys.items():
         problem = key_problem(key, value)
         if problem:
             plan.rejected.append(rejected(task, [f"{key} {value[:80]!r} {problem}"], f"choose another {key}"))
@@ -217,10 +228,10 @@ def _fit_for_folders(task: Task, plan: Plan) -> bool:
     return True
 
 
-def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> None:
-    """Tell every task which runs the warehouse holds under its profile and label, with one query for all."""
+def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> str:
+    """Tell every task which runs the warehouse holds under its profile and label; return the newest batch."""
     if not tasks or not warehouse.exists:
-        return
+        return ""
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         rows = connection.execute(
             "SELECT profile, label, run_id, status, coalesce(rows, 0), coalesce(source_bytes, 0) FROM runs "
@@ -228,11 +239,19 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> None:
             "ORDER BY batch_id DESC",
             {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},
         ).fetchall()
+        newest = newest_batch(connection)
     held: dict[tuple[str, str], list[InPlace]] = {}
     for profile, label, *found in rows:
         held.setdefault((profile, label), []).append(InPlace(*found))
     for task in tasks:
         task.in_place = held.get((task.profile, task.label), [])
+    return newest
+
+
+def newest_batch(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the newest batch of the ledger, empty when there is none: later ones must sort behind it."""
+    row = connection.execute("SELECT max(batch_id) FROM run_ledger").fetchone()
+    return (row[0] if row else None) or ""
 
 
 def _batches(tasks: Sequence[Task], jobs: int) -> list[list[Task]]:

@@ -6,29 +6,32 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
 
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.plan import Plan
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.ingest.worker import Reply
 from paraphina_wh.warehouse import Warehouse
 
 
-def run_batches(warehouse: Warehouse, batches: Sequence[list[Task]], jobs: int) -> Iterator[list[Outcome]]:
-    """Take in batches on `jobs` processes and yield the outcomes of each as it is committed.
+def run_batches(warehouse: Warehouse, plan: Plan, jobs: int) -> Iterator[list[Outcome]]:
+    """Take in the batches of a plan on `jobs` processes and yield the outcomes of each as it is committed.
 
     Raises: WarehouseError when a batch could not be committed; those yielded before stay committed.
     """
     waiting: queue.Queue[list[Task]] = queue.Queue()
-    for batch in batches:
+    for batch in plan.batches:
         waiting.put(batch)
     done: queue.Queue[Reply] = queue.Queue()
-    workers = [_Worker(warehouse, waiting, done) for _ in range(min(jobs, len(batches)))]
+    place = (str(warehouse.root), str(warehouse.path), plan.newest_batch)
+    command = [sys.executable, "-m", "paraphina_wh.ingest.worker", *place]
+    workers = [_Worker(command, waiting, done) for _ in range(min(jobs, len(plan.batches)))]
     try:
-        for _ in batches:
+        for _ in plan.batches:
             reply = done.get()
             if reply.error:
                 raise WarehouseError(reply.error, reply.hint, exit_code=reply.exit_code)
@@ -41,14 +44,9 @@ def run_batches(warehouse: Warehouse, batches: Sequence[list[Task]], jobs: int) 
 class _Worker:
     """One process, and the thread that feeds it."""
 
-    def __init__(self, warehouse: Warehouse, waiting: queue.Queue[list[Task]], done: queue.Queue[Reply]) -> None:
+    def __init__(self, command: list[str], waiting: queue.Queue[list[Task]], done: queue.Queue[Reply]) -> None:
         # A session of its own: Ctrl-C reaches the command alone, which then stops its workers.
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "paraphina_wh.ingest.worker", warehouse.root, warehouse.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self.feeder = threading.Thread(target=self._feed, args=(waiting, done), daemon=True)
         self.feeder.start()
 

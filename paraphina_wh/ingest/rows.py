@@ -30,7 +30,7 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
     """Return a ledger row with identity, provenance and stdout metrics, the account of the bytes still open."""
     row = LedgerRow(run_id=run_id, batch_id=batch, profile=task.profile, label=task.label)
     row.ingested_at = datetime.now(UTC).isoformat(timespec="microseconds")
-    row.supersedes = task.in_place[0].run_id if task.in_place else None
+    row.supersedes = next(iter(task.superseded), None)
     if task.sidecar:
         _apply_sidecar(row, task)
     if task.stdout:
@@ -38,6 +38,20 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
         row.stdout_sha256 = hashlib.sha256(content).hexdigest()
         _apply_stdout(row, parse_stdout(content.decode("utf-8", "replace")))
     return row
+
+
+def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerRow:
+    """Return a ledger row that takes a run out of the answers."""
+    return LedgerRow(
+        event="withdrawn",
+        run_id=run_id,
+        batch_id=batch,
+        supersedes=run_id,
+        profile=profile,
+        label=label,
+        status="withdrawn",
+        ingested_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+    )
 
 
 def _apply_sidecar(row: LedgerRow, task: Task) -> None:

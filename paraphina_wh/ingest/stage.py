@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import duckdb
 
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import Columnar, convert
+from paraphina_wh.ingest.overlapped import Overlapped, file_sha256, stream_sha256
 from paraphina_wh.ingest.rows import account, identity_row, outcome_of
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN, BadLineFile, ExtraFile
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
@@ -24,16 +24,19 @@ from paraphina_wh.telemetry.source import open_source, packing_of
 
 # Below this the two passes over a file are so short that overlapping them buys nothing.
 OVERLAP_BYTES = 32 << 20
-_HASH_BLOCK = 1 << 20
 
 
 @dataclass
 class Staged:
-    """A run ready to be committed: its ledger row, and where its files wait."""
+    """A run ready to be committed: its ledger row, and where its files wait.
+
+    superseded: the runs that stand under its label and go; the row names the first.
+    """
 
     row: LedgerRow
     outcome: Outcome
     experiment: str
+    superseded: list[str]
     ticks: Path | None = None
     quarantine: Path | None = None
 
@@ -125,7 +128,7 @@ class Stager:
             return settled
         row = identity_row(self.batch, task, run_id)
         row.evidence_id = evidence_id_of(task.profile, digest)
-        return Staged(row, outcome_of(task, row, []), task.experiment)
+        return Staged(row, outcome_of(task, row, []), task.experiment, task.superseded)
 
 
 def rejected(task: Task, errors: list[str], hint: str = "", total: int = 0) -> Outcome:
@@ -172,12 +175,12 @@ class _Telemetry:
         if not task.in_place and (task.profile, task.label) not in self.stager.taken:
             return None
         with open_source(self.source) as stream:
-            return self.stager.settled(task, run_id_of(task.profile, task.label, _sha256(stream)))
+            return self.stager.settled(task, run_id_of(task.profile, task.label, stream_sha256(stream)))
 
-    def _start_overlapped(self) -> _Overlapped | None:
+    def _start_overlapped(self) -> Overlapped | None:
         if self.stager.threads < 2 or self.compressed or self.before[0] < OVERLAP_BYTES:
             return None
-        return _Overlapped(self)
+        return Overlapped(self.stager.connection, self.source, lambda sha256: self._job(self.source, sha256, None))
 
     def _strict_pass(self, *, clean: bool, find_duplicates: bool = False, hashed: bool = True) -> Ledger:
         """Read the source strictly; with clean, write its rows once more for the columnar read."""
@@ -206,7 +209,7 @@ class _Telemetry:
     def _run_id(self, ledger: Ledger) -> str:
         return run_id_of(self.task.profile, self.task.label, ledger.sha256)
 
-    def _convert(self, ledger: Ledger, overlapped: _Overlapped | None) -> Staged | Outcome:
+    def _convert(self, ledger: Ledger, overlapped: Overlapped | None) -> Staged | Outcome:
         rows = overlapped.rows() if overlapped else None
         if rows is None:
             try:
@@ -226,7 +229,7 @@ class _Telemetry:
             source = self.stager.path("clean.jsonl")
             if not source.exists():
                 self._strict_pass(clean=True)
-        return convert(self.stager.connection, self.job(source, ledger.sha256, ledger))
+        return convert(self.stager.connection, self._job(source, ledger.sha256, ledger))
 
     def _second_opinion(self, objection: duckdb.Error) -> Staged | Outcome:
         """Name the lines that the columnar read objected to: duplicate keys are all it can know better."""
@@ -236,11 +239,11 @@ class _Telemetry:
             return problem
         if not ledger.quarantined:
             raise objection
-        convert(self.stager.connection, self.job(self.stager.path("clean.jsonl"), ledger.sha256, ledger))
+        convert(self.stager.connection, self._job(self.stager.path("clean.jsonl"), ledger.sha256, ledger))
         return self._staged(ledger)
 
-    def job(self, source: Path, sha256: str, ledger: Ledger | None) -> Columnar:
-        """Return the conversion of this run; without a ledger its lines are taken to be short."""
+    def _job(self, source: Path, sha256: str, ledger: Ledger | None) -> Columnar:
+        """Return the conversion of this run; without a ledger, its lines are taken to be short."""
         task = self.task
         run_id = run_id_of(task.profile, task.label, sha256)
         return Columnar(
@@ -263,51 +266,13 @@ class _Telemetry:
         row = identity_row(self.stager.batch, task, self._run_id(ledger))
         row.evidence_id = evidence_id_of(task.profile, ledger.sha256)
         row.telemetry_path = task.origin
-        row.compressed_sha256 = _file_sha256(self.source) if self.compressed else None
-        row.stored_bytes, row.stored_sha256 = ticks.stat().st_size, _file_sha256(ticks)
+        row.compressed_sha256 = file_sha256(self.source) if self.compressed else None
+        row.stored_bytes, row.stored_sha256 = ticks.stat().st_size, file_sha256(ticks)
         account(row, ledger)
         outcome = outcome_of(task, row, ledger.warnings())
         outcome.errors, outcome.error_count = self.reasons, ledger.errors
         quarantine = self.stager.path("bad.jsonl") if ledger.quarantined else None
-        return Staged(row, outcome, task.experiment, ticks, quarantine)
-
-
-class _Overlapped:
-    """The columnar read of a large file, under way while the strict pass reads it too.
-
-    DuckDB and the hash leave the interpreter free, so all cores work. The result counts only if the strict pass
-    accepts every line, and if the file is as it was when the reading began.
-    """
-
-    def __init__(self, run: _Telemetry) -> None:
-        self._connection = run.stager.connection
-        self._pool = ThreadPoolExecutor(1)
-        self._digest = self._pool.submit(_file_sha256, run.source)
-        self._rows = self._pool.submit(self._convert, run)
-
-    def _convert(self, run: _Telemetry) -> int:
-        return convert(self._connection, run.job(run.source, self._digest.result(), None))
-
-    def sha256(self) -> str:
-        """Return the hash of the file."""
-        return self._digest.result()
-
-    def cancel(self) -> None:
-        """Stop the read and forget what it made."""
-        self._rows.cancel()
-        while not self._rows.done():
-            self._connection.interrupt()
-            time.sleep(0.01)
-        self._pool.shutdown()
-
-    def rows(self) -> int | None:
-        """Wait for the rows written; None when the file must be converted again."""
-        try:
-            return self._rows.result()
-        except (duckdb.InvalidInputException, duckdb.ConversionException):
-            return None
-        finally:
-            self._pool.shutdown()
+        return Staged(row, outcome, task.experiment, task.superseded, ticks, quarantine)
 
 
 def _is_compressed(path: Path) -> bool:
@@ -322,18 +287,6 @@ def _state(path: Path) -> tuple[int, int, int]:
     """Return what changes when a file is written to: size, modification time, inode."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns, found.st_ino
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb", buffering=0) as stream:
-        return _sha256(stream)
-
-
-def _sha256(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(_HASH_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager

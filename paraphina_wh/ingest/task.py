@@ -36,6 +36,11 @@ class Task(msgspec.Struct, kw_only=True):
     replace: bool = False
     in_place: list[InPlace] = []
 
+    @property
+    def superseded(self) -> list[str]:
+        """Return the runs that this one takes the place of."""
+        return [old.run_id for old in self.in_place]
+
 
 class Outcome(msgspec.Struct, kw_only=True):
     """What became of one input.

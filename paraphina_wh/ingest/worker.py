@@ -1,6 +1,6 @@
 """A worker of the ingest pool: batches in on stdin, outcomes out on stdout, one JSON document a line.
 
-Its arguments are ROOT and the warehouse folder.
+Its arguments are ROOT, the warehouse folder and the newest batch it holds.
 
 A process of its own rather than a fork or a re-import of the caller's script: DuckDB does not survive a fork,
 and a script without a main guard must be able to call the ingest.
@@ -30,9 +30,9 @@ class Reply(msgspec.Struct):
     exit_code: int = 1
 
 
-def serve(warehouse: Warehouse, orders: BinaryIO, replies: BinaryIO) -> None:
+def serve(ingester: Ingester, orders: BinaryIO, replies: BinaryIO) -> None:
     """Take in batches until stdin ends."""
-    with Ingester(warehouse) as ingester:
+    with ingester:
         for line in orders:
             replies.write(msgspec.json.encode(answer(ingester, msgspec.json.decode(line, type=list[Task]))) + b"\n")
             replies.flush()
@@ -50,5 +50,5 @@ if __name__ == "__main__":
     # Stray prints of a library must not end up among the replies.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    root, folder = map(Path, sys.argv[1:])
-    serve(Warehouse(root, folder), sys.stdin.buffer, replies)
+    root, folder, newest_batch = sys.argv[1:]
+    serve(Ingester(Warehouse(Path(root), Path(folder)), newest_batch=newest_batch), sys.stdin.buffer, replies)
