@@ -29,10 +29,10 @@ def ingested_sizes(folder: Path) -> tuple[int, int]:
         return int(said["bytes"]), size_of([file for file in ticks if file.stem != "schema"])
 
 
-def raw_copy(data: Data) -> Sample:
-    """Run the raw COPY over the large file, one process with all cores."""
+def raw_copy(data: Data, kind: str) -> Sample:
+    """Run a raw COPY over the large file, one process with all cores; kind: declared, plain or inferred."""
     with scratch() as out:
-        return run(module("raw_copy", "declared", CORES, out, *data.files("large")))
+        return run(module("raw_copy", kind, CORES, out, *data.files("large")))
 
 
 def raw_copies(data: Data) -> Sample:
@@ -40,12 +40,6 @@ def raw_copies(data: Data) -> Sample:
     files = data.files("many")
     with scratch() as out:
         return run(*(module("raw_copy", "declared", 1, out, *files[core::CORES]) for core in range(CORES)))
-
-
-def inferred(data: Data) -> Sample:
-    """Run the COPY that infers the columns over the large file, with all cores."""
-    with scratch() as out:
-        return run(module("raw_copy", "inferred", CORES, out, *data.files("large")))
 
 
 def old_way(data: Data, runs: int) -> Sample:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.ingest.plan import Options, Plan, find_inputs, make_plan, spool, stdin_stream
+from paraphina_wh.ingest.plan import Options, Plan, find_inputs, make_plan, pays_for_processes, spool, stdin_stream
+from paraphina_wh.ingest.pool import Pool
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
@@ -50,12 +51,12 @@ def ingest_paths(
     """
     options = options or Options()
     jobs = jobs or os.cpu_count() or 1
-    with _inputs(warehouse, paths, options) as (inputs, staging):
+    with _inputs(warehouse, paths, options) as (inputs, staging), _pool(warehouse, inputs, jobs) as pool:
         plan = make_plan(warehouse, inputs, options, staging, jobs)
         if on_plan:
             on_plan(sum(len(batch) for batch in plan.batches))
         outcomes = list(plan.rejected)
-        for committed in _run(warehouse, plan, jobs):
+        for committed in pool.run(plan) if pool else _run_here(warehouse, plan, jobs):
             outcomes += committed
             if on_outcomes:
                 on_outcomes(committed)
@@ -84,13 +85,19 @@ def _inputs(warehouse: Warehouse, paths: Sequence[str | Path], options: Options)
         yield [spool(stdin_stream(), staging)] if from_stdin else inputs, staging
 
 
-def _run(warehouse: Warehouse, plan: Plan, jobs: int) -> Iterator[list[Outcome]]:
-    from paraphina_wh.ingest.batch import Ingester
-    from paraphina_wh.ingest.pool import run_batches
-
-    if jobs > 1 and len(plan.batches) > 1:
-        yield from run_batches(warehouse, plan, jobs)
+@contextmanager
+def _pool(warehouse: Warehouse, inputs: Sequence[Path], jobs: int) -> Iterator[Pool | None]:
+    """Start processes when there is enough to do for more than one."""
+    if jobs < 2 or not pays_for_processes(inputs):
+        yield None
         return
+    with Pool(warehouse, min(jobs, len(inputs))) as pool:
+        yield pool
+
+
+def _run_here(warehouse: Warehouse, plan: Plan, jobs: int) -> Iterator[list[Outcome]]:
+    from paraphina_wh.ingest.batch import Ingester
+
     with Ingester(warehouse, threads=jobs, newest_batch=plan.newest_batch) as ingester:
         for batch in plan.batches:
             yield ingester.ingest(batch)

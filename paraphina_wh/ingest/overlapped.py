@@ -13,7 +13,8 @@ import duckdb
 
 from paraphina_wh.ingest.columnar import Columnar, convert
 
-_HASH_BLOCK = 1 << 20
+# After every block the thread waits for the interpreter, which the strict pass is busy with: few blocks, short waits.
+_HASH_BLOCK = 16 << 20
 
 
 class Overlapped:

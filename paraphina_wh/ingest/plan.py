@@ -273,6 +273,12 @@ def _batches(tasks: Sequence[Task], jobs: int) -> list[list[Task]]:
     return [batch for _, _, batch in sorted(batches, key=lambda item: item[1])]
 
 
+def pays_for_processes(inputs: Sequence[Path]) -> bool:
+    """Tell whether there is more to read than a process takes to start."""
+    enough = len(inputs) > BATCH_RUNS or sum(file.stat().st_size for file in inputs) >= 2 * SMALLEST_BATCH_BYTES
+    return enough and len(inputs) > 1
+
+
 def _batch_count(runs: int, size_bytes: int, jobs: int) -> int:
     """Return how many batches pay: one if there is little to do, else the same number for each process."""
     if size_bytes < 2 * SMALLEST_BATCH_BYTES and runs <= BATCH_RUNS:

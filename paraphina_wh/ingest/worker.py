@@ -1,6 +1,6 @@
 """A worker of the ingest pool: batches in on stdin, outcomes out on stdout, one JSON document a line.
 
-Its arguments are ROOT, the warehouse folder and the newest batch it holds.
+Its arguments are ROOT and the warehouse folder.
 
 A process of its own rather than a fork or a re-import of the caller's script: DuckDB does not survive a fork,
 and a script without a main guard must be able to call the ingest.
@@ -21,6 +21,13 @@ from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.warehouse import Warehouse
 
 
+class Order(msgspec.Struct):
+    """A batch to take in; newest_batch: the last one the warehouse holds."""
+
+    tasks: list[Task]
+    newest_batch: str
+
+
 class Reply(msgspec.Struct):
     """What became of a batch; error tells why none of it was committed."""
 
@@ -34,14 +41,16 @@ def serve(ingester: Ingester, orders: BinaryIO, replies: BinaryIO) -> None:
     """Take in batches until stdin ends."""
     with ingester:
         for line in orders:
-            replies.write(msgspec.json.encode(answer(ingester, msgspec.json.decode(line, type=list[Task]))) + b"\n")
+            order = msgspec.json.decode(line, type=Order)
+            replies.write(msgspec.json.encode(answer(ingester, order)) + b"\n")
             replies.flush()
 
 
-def answer(ingester: Ingester, tasks: list[Task]) -> Reply:
+def answer(ingester: Ingester, order: Order) -> Reply:
     """Take in one batch."""
+    ingester.newest_batch = max(ingester.newest_batch, order.newest_batch)
     try:
-        return Reply(ingester.ingest(tasks))
+        return Reply(ingester.ingest(order.tasks))
     except WarehouseError as error:
         return Reply(error=error.message, hint=error.hint, exit_code=error.exit_code)
 
@@ -50,5 +59,5 @@ if __name__ == "__main__":
     # Stray prints of a library must not end up among the replies.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    root, folder, newest_batch = sys.argv[1:]
-    serve(Ingester(Warehouse(Path(root), Path(folder)), newest_batch=newest_batch), sys.stdin.buffer, replies)
+    root, folder = map(Path, sys.argv[1:])
+    serve(Ingester(Warehouse(root, folder)), sys.stdin.buffer, replies)

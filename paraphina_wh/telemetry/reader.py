@@ -1,7 +1,7 @@
 """The strict reader: one exact pass over a JSONL file.
 
 Every byte is accounted for: lines = rows + quarantined + blank, and their bytes add up to the file. Memory
-does not grow with the file: 64 KiB blocks, one line at a time.
+does not grow with the file: 256 KiB blocks, one line at a time.
 
 Source: the engine's telemetry schema, version 1 (life of the file, numbers, validation rules).
 """
@@ -19,7 +19,7 @@ from paraphina_wh.telemetry.judge import Breach, Verdict, extra_text, judge
 from paraphina_wh.telemetry.record import Tick
 from paraphina_wh.telemetry.shape import TICKS, Contract
 
-BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 18
 MAX_LINE_BYTES = 64 << 20
 
 
