@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -38,7 +38,7 @@ ORDER BY s.profile, s.label, s.run_id
 
 
 class Ingester:
-    """Takes in batches, one after the other, over one DuckDB connection.
+    """Takes in batches, one after the other.
 
     threads: what DuckDB may use to read a file. newest_batch: the last one the warehouse holds; later ones sort
     behind it. Use it as a context manager.
@@ -49,14 +49,20 @@ class Ingester:
         self.threads = threads
         self.newest_batch = newest_batch
         # Made by DuckDB when memory runs out, and removed by it at the end.
-        spill = warehouse.staging / f"spill-{os.getpid()}"
-        self.connection = duckdb.connect(":memory:", config={"temp_directory": str(spill)})
+        self.spill = str(warehouse.staging / f"spill-{os.getpid()}")
+        self.reader = self._connect(threads)
+        # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
+        self.condenser = self.reader if threads == 1 else self._connect(1)
+
+    def _connect(self, threads: int) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(":memory:", config={"temp_directory": self.spill, "threads": threads})
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self.connection.close()
+        self.reader.close()
+        self.condenser.close()
 
     def ingest(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Take in runs and return what became of each, in order.
@@ -66,36 +72,34 @@ class Ingester:
         """
         batch = self.newest_batch = new_batch(after=self.newest_batch)
         with commit.staging_folder(self.warehouse.staging, batch) as folder:
-            self.connection.execute(f"SET threads = {self.threads}")
-            stager = Stager(self.connection, folder, batch, self.threads)
+            stager = Stager(self.reader, folder, batch, self.threads)
             try:
                 results = [stager.stage(task) for task in tasks]
                 staged = [result for result in results if isinstance(result, Staged)]
                 if staged:
-                    _commit(self.warehouse, stager, staged)
+                    self._commit(folder, batch, staged)
             except (duckdb.IOException, OSError) as error:
                 where = f"cannot write below {self.warehouse.path}: {error}"
                 raise WarehouseError(where, "free disk space, repeat") from error
         _drop_superseded(self.warehouse, staged)
         return [result.outcome if isinstance(result, Staged) else result for result in results]
 
+    def _commit(self, folder: Path, batch: str, staged: Sequence[Staged]) -> None:
+        for experiment in sorted({run.experiment for run in staged}):
+            runs = [run for run in staged if run.experiment == experiment]
+            rows = [row for run in runs for row in (run.row, *_further_removals(batch, run))]
+            ledger = write_ledger(self.condenser, folder, rows, [run.ticks for run in runs if run.ticks])
+            moves = [move for run in runs for move in _moves(self.warehouse, run)]
+            commit.publish([*moves, (ledger, self.warehouse.runs_file(experiment, batch))])
 
-def _commit(warehouse: Warehouse, stager: Stager, staged: Sequence[Staged]) -> None:
-    for experiment in sorted({run.experiment for run in staged}):
-        _commit_experiment(warehouse, experiment, stager, [run for run in staged if run.experiment == experiment])
 
-
-def _commit_experiment(warehouse: Warehouse, experiment: str, stager: Stager, staged: Sequence[Staged]) -> None:
-    moves: list[tuple[Path, Path]] = []
-    for run in staged:
-        row = run.row
-        if run.ticks:
-            moves.append((run.ticks, warehouse.ticks_file(row.profile, row.label, row.run_id)))
-        if run.quarantine:
-            moves.append((run.quarantine, warehouse.quarantine / f"{row.run_id}.jsonl"))
-    rows = [row for run in staged for row in (run.row, *_further_removals(stager.batch, run))]
-    ledger = write_ledger(stager.connection, stager.folder, rows, [r.ticks for r in staged if r.ticks])
-    commit.publish([*moves, (ledger, warehouse.runs_file(experiment, stager.batch))])
+def _moves(warehouse: Warehouse, run: Staged) -> Iterator[tuple[Path, Path]]:
+    """Yield where the staged files of a run go."""
+    row = run.row
+    if run.ticks:
+        yield run.ticks, warehouse.ticks_file(row.profile, row.label, row.run_id)
+    if run.quarantine:
+        yield run.quarantine, warehouse.quarantine / f"{row.run_id}.jsonl"
 
 
 def _further_removals(batch: str, run: Staged) -> list[LedgerRow]:
@@ -116,8 +120,6 @@ def write_ledger(
         f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(str(lines))}], "
         f"format = 'newline_delimited', maximum_object_size = {longest}, columns = {{{columns}}})"
     )
-    # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
-    connection.execute("SET threads = 1")
     _condense(connection, ticks)
     connection.execute(f"COPY ({_LEDGER_WITH_METRICS}) TO {sql_text(str(target))} (FORMAT parquet, COMPRESSION zstd)")
     return target
