@@ -17,7 +17,7 @@ from paraphina_wh.ingest import Options, batch, ingest_paths, stage
 PHASES: dict[str, tuple[Any, str]] = {
     "strict pass": (stage, "read_strict"),
     "columnar read and Parquet": (stage, "convert"),
-    "hash of the Parquet files": (stage, "_file_sha256"),
+    "hash of the Parquet files": (stage, "file_sha256"),
     "condensing": (batch, "write_ledger"),
     "fsync and rename": (commit, "publish"),
 }

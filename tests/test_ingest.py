@@ -594,9 +594,9 @@ def some_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_order_and_number_of_processes_leave_no_trace_in_runs(
-    some_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    some_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Also that a second ingest, however it is called, writes no file and touches none."""
+    """Also that a second ingest, however it is called, writes no file and touches none, and processes keep quiet."""
     # Batches of one run, so that the two processes really share the work.
     monkeypatch.setattr("paraphina_wh.ingest.plan.SMALLEST_BATCH_BYTES", 1)
     files = sorted(some_runs.glob("*.jsonl"))
@@ -611,6 +611,7 @@ def test_order_and_number_of_processes_leave_no_trace_in_runs(
         assert files_below(warehouse.path) == before
     assert len(contents[0]) == 6
     assert contents[0] == contents[1] == contents[2]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_large_file_read_by_both_passes_at_once_gives_the_same_run(

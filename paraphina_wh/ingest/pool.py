@@ -14,8 +14,7 @@ import msgspec
 
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.plan import Plan
-from paraphina_wh.ingest.task import Outcome
-from paraphina_wh.ingest.worker import Order, Reply
+from paraphina_wh.ingest.task import Order, Outcome, Reply
 from paraphina_wh.warehouse import Warehouse
 
 

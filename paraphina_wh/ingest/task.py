@@ -66,3 +66,19 @@ class Outcome(msgspec.Struct, kw_only=True):
     def verdict(self) -> str:
         """Return the status as it is printed: `quarantined 3` tells how many lines were put aside."""
         return f"quarantined {self.quarantined}" if self.status == "quarantined" else self.status
+
+
+class Order(msgspec.Struct):
+    """A batch to take in; newest_batch: the last one the warehouse holds."""
+
+    tasks: list[Task]
+    newest_batch: str
+
+
+class Reply(msgspec.Struct):
+    """What became of a batch; error tells why none of it was committed."""
+
+    outcomes: list[Outcome] = []
+    error: str = ""
+    hint: str = ""
+    exit_code: int = 1

@@ -17,24 +17,8 @@ import msgspec
 
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import Ingester
-from paraphina_wh.ingest.task import Outcome, Task
+from paraphina_wh.ingest.task import Order, Reply
 from paraphina_wh.warehouse import Warehouse
-
-
-class Order(msgspec.Struct):
-    """A batch to take in; newest_batch: the last one the warehouse holds."""
-
-    tasks: list[Task]
-    newest_batch: str
-
-
-class Reply(msgspec.Struct):
-    """What became of a batch; error tells why none of it was committed."""
-
-    outcomes: list[Outcome] = []
-    error: str = ""
-    hint: str = ""
-    exit_code: int = 1
 
 
 def serve(ingester: Ingester, orders: BinaryIO, replies: BinaryIO) -> None:
