@@ -199,6 +199,21 @@ subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv
     assert (second.exit_code, _runs(tmp_path, "status, num_ticks")) == (0, [("ok", 20)])
 
 
+def test_a_failure_never_takes_the_place_of_a_good_run(invoke: Invoke, tmp_path: Path) -> None:
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1"]
+    invoke("run", "exp13", "--engine", "reference", *options)
+    broken = _executable(tmp_path / "broken", "import sys; sys.exit(3)")
+
+    fresh = invoke("run", "exp13", "--engine", broken, "--fresh", *options)
+
+    assert fresh.exit_code == 1
+    assert sorted(_runs(tmp_path, "status, num_ticks"), key=str) == [("failed", None), ("ok", 20)]
+    assert wh.open(tmp_path).sql("select count(*) from ticks").rows() == [(20,)]
+    assert "two live runs" not in invoke("status").stdout
+    again = invoke("run", "exp13", "--engine", "reference", "--seed", "7", "--fresh", *options)
+    assert (again.exit_code, _runs(tmp_path, "status, seed")) == (0, [("ok", 7)])
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -57,6 +57,11 @@ class PlannedRun:
     telemetry: Path
     sidecar: Sidecar
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return profile and label."""
+        return self.sidecar.profile, self.sidecar.label
+
 
 @dataclass
 class Session:
@@ -157,12 +162,15 @@ def run_harness(warehouse: Warehouse, spec: Spec, options: HarnessOptions, progr
     engine = find_engine(options.engine, warehouse.root)
     planned = plan_runs(warehouse, spec, options, engine)
     if not options.fresh:
-        _rescue(warehouse, planned)
+        held = _held(warehouse, planned)
+        _rescue(warehouse, [run for run in planned if not _is_done(run, held)])
     missing = planned if options.fresh else missing_runs(warehouse, planned)
     progress.on_plan(len(missing), len(planned) - len(missing))
     done = _execute(warehouse, missing, options, progress)
     report = _take_in(warehouse, missing, replace=options.fresh)
-    return Session(engine, planned, done, len(planned) - len(missing), report, _live_ids(warehouse, planned))
+    return Session(
+        engine, planned, done, len(planned) - len(missing), report, [run.run_id for run in _live(warehouse, planned)]
+    )
 
 
 def _rescue(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> None:
@@ -188,10 +196,9 @@ def missing_runs(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[Pl
     held = _held(warehouse, planned)
     missing = []
     for run in planned:
-        status, plan_key = held.get((run.sidecar.profile, run.sidecar.label), (None, None))
-        if status == "ok" and plan_key == run.sidecar.plan_key:
+        if _is_done(run, held):
             continue
-        if status == "ok":
+        if run.key in held and held[run.key].status == "ok":
             raise WarehouseError(
                 f"label {run.sidecar.label!r} is taken by a run with other options",
                 "choose another --label-prefix, or take the old runs out with --fresh",
@@ -201,18 +208,31 @@ def missing_runs(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[Pl
     return missing
 
 
-def _held(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> dict[tuple[str, str], tuple[str | None, str | None]]:
-    """Return (profile, label) -> (status, plan key) of the live runs of the grid."""
-    return {(profile, label): (status, key) for profile, label, _, status, key in _live(warehouse, planned)}
+@dataclass(frozen=True)
+class _Held:
+    """A live run of the warehouse."""
+
+    profile: str
+    label: str
+    run_id: str
+    status: str
+    plan_key: str | None
 
 
-def _live_ids(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[str]:
-    return [run_id for _, _, run_id, _, _ in _live(warehouse, planned)]
+def _is_done(run: PlannedRun, held: Mapping[tuple[str, str], _Held]) -> bool:
+    """Tell whether the warehouse holds a good run of the same plan."""
+    there = held.get(run.key)
+    return there is not None and there.status == "ok" and there.plan_key == run.sidecar.plan_key
 
 
-def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[tuple[str, str, str, str, str | None]]:
+def _held(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> dict[tuple[str, str], _Held]:
+    """Return (profile, label) -> live run of the grid; a good one where there is one."""
+    return {(run.profile, run.label): run for run in _live(warehouse, planned)}
+
+
+def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[_Held]:
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
-        return connection.execute(
+        rows = connection.execute(
             "SELECT profile, label, run_id, status, plan_key FROM runs "
             "JOIN (SELECT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY profile, label, status = 'ok'",
@@ -221,6 +241,7 @@ def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[tuple[str
                 "labels": [run.sidecar.label for run in planned],
             },
         ).fetchall()
+    return [_Held(*row) for row in rows]
 
 
 def _execute(

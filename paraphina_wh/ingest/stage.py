@@ -73,14 +73,14 @@ class Stager:
         return staged
 
     def _stage(self, task: Task) -> Staged | Outcome:
-        if task.source is None:
+        if task.source is None or (task.failed and task.usable_in_place):
+            # Beside a good run of its label a failure is a row alone: its ticks would mix with the good ones.
             return self._without_ticks(task)
         try:
             staged = _Telemetry(self, task, task.source).stage()
         except WarehouseError as error:
             staged = rejected(task, [error.message], error.hint)
-        failed = task.sidecar is not None and task.sidecar.status != "ok"
-        if isinstance(staged, Staged) or staged.status != "rejected" or not failed:
+        if isinstance(staged, Staged) or staged.status != "rejected" or not task.failed:
             return staged
         # What a failed run left need not be telemetry; that it failed is recorded all the same.
         recorded = self._without_ticks(task)
@@ -106,10 +106,10 @@ class Stager:
         return Outcome(file=task.origin, status="unchanged", run_id=run_id, ticks=same.ticks, bytes=same.bytes)
 
     def _conflict(self, task: Task, run_id: str) -> Outcome | None:
-        """Return a rejection when another run has this profile and label; a failed one gives way by itself."""
-        usable = [old.run_id for old in task.in_place if old.status == "ok"]
+        """Return a rejection when another run has this profile and label; a failure takes no label and holds none."""
         sibling = self.taken.get((task.profile, task.label))
-        other = sibling.run_id if sibling else usable[0] if usable and not task.replace else None
+        held = [] if task.replace or task.failed else task.usable_in_place
+        other = sibling.run_id if sibling else held[0] if held else None
         if other is None or other == run_id:
             return None
         return rejected(

@@ -37,9 +37,19 @@ class Task(msgspec.Struct, kw_only=True):
     in_place: list[InPlace] = []
 
     @property
+    def failed(self) -> bool:
+        """Tell whether the engine failed, or ran out of time."""
+        return self.sidecar is not None and self.sidecar.status != "ok"
+
+    @property
+    def usable_in_place(self) -> list[str]:
+        """Return the runs in place that are no failures."""
+        return [old.run_id for old in self.in_place if old.status == "ok"]
+
+    @property
     def superseded(self) -> list[str]:
-        """Return the runs that this one takes the place of."""
-        return [old.run_id for old in self.in_place]
+        """Return the runs that this one takes the place of: failures give way, but never a good run to a failure."""
+        return [old.run_id for old in self.in_place if not (self.failed and old.status == "ok")]
 
 
 class Outcome(msgspec.Struct, kw_only=True):

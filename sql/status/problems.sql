@@ -10,6 +10,7 @@ FROM (
     UNION ALL
     SELECT 2, 'two live runs of one profile and label', profile, label, run_id, 'ingested ' || ingested_at
     FROM runs
+    WHERE status = 'ok'
     QUALIFY count(*) OVER (PARTITION BY profile, label) > 1
     UNION ALL
     SELECT 3, 'quarantined lines', profile, label, run_id, quarantined || ' of ' || lines || ' lines'
