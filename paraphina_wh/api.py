@@ -53,7 +53,8 @@ class OpenWarehouse:
         if not wanted:
             return columns.lazy()
         keys = {"profile": pl.String(), "label": pl.String()}
-        return pl.scan_parquet(wanted, hive_partitioning=True, hive_schema=keys).select(columns.columns)
+        frame = pl.scan_parquet(wanted, glob=False, hive_partitioning=True, hive_schema=keys)
+        return frame.select(columns.columns)
 
     def ingest(
         self, paths: Sequence[str | Path] | str | Path, *, jobs: int | None = None, options: Options | None = None

@@ -42,10 +42,10 @@ def view_files() -> dict[str, Path]:
 def view_sql(name: str, base: Path) -> str:
     """Return the text of a view with its Parquet paths below base instead of relative to the warehouse."""
     text = view_files()[name].read_text()
-    return _SOURCE.sub(lambda m: m[1] + sql_text(_no_glob(str(base)) + "/" + m[2])[1:], text)
+    return _SOURCE.sub(lambda m: m[1] + sql_text(no_glob(str(base)) + "/" + m[2])[1:], text)
 
 
-def _no_glob(path: str) -> str:
+def no_glob(path: str) -> str:
     """Escape the characters of a folder name that a glob would take for its own."""
     return re.sub(r"[*?\[]", lambda m: f"[{m[0]}]", path)
 
@@ -135,7 +135,7 @@ def _init_script(base: Path) -> str:
 def _write_catalog_file(warehouse: Warehouse) -> None:
     final = warehouse.path / "paraphina.duckdb"
     # DuckDB would replay a log left behind by a killed shell into the new file.
-    final.with_name(final.name + ".wal").unlink(missing_ok=True)
+    commit.remove(final.with_name(final.name + ".wal"))
     with commit.staging_folder(warehouse.staging, new_batch()) as staging:
         staged = staging / "catalog.duckdb"
         with duckdb.connect(":memory:") as connection:

@@ -48,6 +48,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             staged.unlink(missing_ok=True)
 
 
+def remove(path: Path) -> None:
+    """Remove a file that nothing answers for any more; one that is gone already is fine."""
+    with _disk_errors("cannot remove"):
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def staging_folder(parent: Path, name: str) -> Iterator[Path]:
     """Make a folder for unfinished files below parent, and remove it with what is left in it at the end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import polars as pl
 
@@ -67,7 +68,9 @@ def export_runs(warehouse: Warehouse, experiment: str, *, out: Path | None = Non
             known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
             names = ", ".join(name for (name,) in known)
             raise WarehouseError(f"no runs of experiment {experiment!r}", f"experiments: {names or 'none yet'}")
-    return _write(out or warehouse.root / "runs" / experiment / f"{experiment}_runs.csv", csv_bytes(rows))
+    # An experiment may be named by a foreign sidecar: whatever it says, it stays one part of the path.
+    part = quote(experiment, safe="") if experiment.strip(".") else experiment.replace(".", "%2E")
+    return _write(out or warehouse.root / "runs" / part / f"{part}_runs.csv", csv_bytes(rows))
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -68,6 +68,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     stdout_kill_reason: Annotated[str | None, unit("-", "kill reason of the summary")] = None
     stdout_kill_tick: Annotated[_Int | None, unit("ticks", "tick of the kill line")] = None
     stdout_risk_regime: Annotated[str | None, unit("-", "final regime of the summary")] = None
+    dq_stdout: Annotated[bool | None, unit("-", "stdout is the last tick to the cent; null without one of them")] = None
     stdout_usable: Annotated[bool | None, unit("-", "a PnL summary was found; null without stdout")] = None
 
     # the source and the account of its bytes

@@ -131,7 +131,12 @@ def _sandbox(warehouse: Warehouse, limits: Limits) -> Iterator[duckdb.DuckDBPyCo
 def _confine(connection: duckdb.DuckDBPyConnection, readable: Warehouse, spill: Path, limits: Limits) -> None:
     if limits.memory is not None:
         _limit_memory(connection, limits.memory)
-    folders = ", ".join(sql_text(f"{f}/") for f in (readable.telemetry, readable.runs, readable.datasets))
+    # A folder whose name holds glob characters is asked for in its escaped form.
+    folders = ", ".join(
+        sql_text(f"{name}/")
+        for folder in (readable.telemetry, readable.runs, readable.datasets)
+        for name in (str(folder), catalog.no_glob(str(folder)))
+    )
     for setting in (
         f"temp_directory = {sql_text(str(spill))}",
         "python_enable_replacements = false",

@@ -98,6 +98,8 @@ def locate(root: str | Path | None = None, warehouse: str | Path | None = None) 
     path = warehouse or os.environ.get("PARAPHINA_WH_WAREHOUSE") or base / "warehouse"
     found = Warehouse(base, Path(os.path.abspath(path)))
     _check_path(found.path)
+    if found.path.exists() and not found.path.is_dir():
+        raise WarehouseError(f"not a folder: {found.path}", "name a folder with --warehouse", exit_code=2)
     if found.exists:
         _check_format(found)
     return found

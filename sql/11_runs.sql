@@ -2,7 +2,8 @@
 --
 -- Grain:  one row per run (run_id): the first committed wins; superseded and withdrawn runs are left out.
 -- Reads:  run_ledger.
--- Note:   in the order in which they came in. Metric columns are null for runs without telemetry; they are what
+-- Note:   a batch takes out runs of earlier batches, never its own: a run may supersede itself, with other provenance.
+--         In the order in which they came in. Metric columns are null for runs without telemetry; they are what
 --         condensed_ticks computed at ingest.
 CREATE OR REPLACE VIEW runs AS
 WITH removals AS (
@@ -18,7 +19,7 @@ additions AS (
         row_number() OVER (PARTITION BY l.run_id ORDER BY l.batch_id) AS nth
     FROM run_ledger l
     LEFT JOIN removals r ON l.run_id = r.removed_run_id
-    WHERE l.event = 'run' AND (r.removed_in IS NULL OR l.batch_id > r.removed_in)
+    WHERE l.event = 'run' AND (r.removed_in IS NULL OR l.batch_id >= r.removed_in)
 )
 SELECT l.*
 FROM run_ledger l

@@ -2,8 +2,8 @@
 --
 -- Grain:  one row per run (profile, label, run_id).
 -- Reads:  ticks.
--- Note:   dq_* tell whether an identity of the engine held on every tick (null: not checkable);
---         the tolerance is 1e-6 of the value, at least 1e-6.
+-- Note:   dq_* tell whether an identity of the engine held on every tick (null: not checkable); the tolerance is
+--         1e-6 usd or tao.
 --
 -- Columns:
 --   config_version_id     | -         | config release of the last tick
@@ -144,16 +144,16 @@ SELECT
     sum(has_kill_event::INT)::BIGINT AS n_kill_events,
     sum(volume_tao) AS volume_tao,
     sum(fees_usd) AS fees_usd,
-    bool_and(abs(pnl_total - (pnl_realised + pnl_unrealised)) <= 1e-6 * greatest(1, abs(pnl_total))) AS dq_pnl_sum,
-    bool_and(abs(q_global_tao - venue_sum_tao) <= 1e-6 * greatest(1, abs(q_global_tao))) AS dq_inventory_sum,
-    bool_and(abs(dollar_delta_usd - q_global_tao * fair_value) <= 1e-6 * greatest(1, abs(dollar_delta_usd)))
+    bool_and(abs(pnl_total - (pnl_realised + pnl_unrealised)) <= 1e-6) AS dq_pnl_sum,
+    bool_and(abs(q_global_tao - venue_sum_tao) <= 1e-6) AS dq_inventory_sum,
+    bool_and(abs(dollar_delta_usd - q_global_tao * fair_value) <= 1e-6)
         AS dq_dollar_delta,
-    bool_and(abs(basis_usd - list_sum(venue_basis_usd)) <= 1e-6 * greatest(1, abs(basis_usd))) AS dq_basis,
+    bool_and(abs(basis_usd - list_sum(venue_basis_usd)) <= 1e-6) AS dq_basis,
     bool_and(
         abs(basis_gross_usd - list_sum(list_transform(venue_basis_usd, lambda b: abs(b))))
-        <= 1e-6 * greatest(1, basis_gross_usd)
+        <= 1e-6
     ) AS dq_basis_gross,
-    bool_and(CASE WHEN has_fills THEN abs(pnl_realised - realised_so_far) <= 1e-6 * greatest(1, abs(pnl_realised)) END)
+    bool_and(CASE WHEN has_fills THEN abs(pnl_realised - realised_so_far) <= 1e-6 END)
         AS dq_realised_fills,
     bool_and(order_count_holds) AS dq_order_count,
     min(t) = 0 AND max(t) = count(*) - 1 AS dq_t_contiguous,

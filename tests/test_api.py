@@ -114,3 +114,12 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     probe = f"import sys, paraphina_wh; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_root_with_glob_characters_in_its_name_is_read_like_any_other(root: Path, tmp_path: Path) -> None:
+    odd = tmp_path / 'e [x]* "q'
+    odd.mkdir()
+    w = wh.open(odd)
+    assert w.ingest(root / "runs").complete
+    assert w.sql("SELECT count(*) AS n FROM ticks").rows() == [(20,)]
+    assert w.ticks().collect().height == 20

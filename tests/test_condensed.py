@@ -280,7 +280,7 @@ def test_one_edit_breaks_one_identity_and_no_other(ticks: Ticks, identity: str, 
 
 
 def test_rounding_breaks_no_identity(ticks: Ticks) -> None:
-    (row,) = ticks.ask("condensed_ticks", changed(5, basis_usd=3.0000001, dollar_delta_usd=400.0003))
+    (row,) = ticks.ask("condensed_ticks", changed(5, basis_usd=3.0000001, dollar_delta_usd=400.0000003))
     assert row["dq_basis"] and row["dq_dollar_delta"]
 
 

@@ -589,7 +589,7 @@ def test_precedence_of_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def found(choice: str | None = None) -> tuple[str, ...]:
         return find_engine(choice, tmp_path).command
 
-    reference = (sys.executable, "-m", "paraphina_wh.reference_engine")
+    reference = (sys.executable, "-P", "-m", "paraphina_wh.reference_engine")
     assert found() == reference
     on_path = executable(tmp_path / "bin" / "paraphina", "")
     assert found() == (str(on_path),)

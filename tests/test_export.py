@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from paraphina_wh.alignment import align
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.export import export_alignment, export_dataset, export_runs, export_summary, write_alignment
+from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.summary import summarise
 from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse, locate
+from tests.records import run_of
 from tests.research_runs import WORKED_ROWS, add_runs, write_lines
 
 
@@ -50,6 +52,14 @@ def test_each_artefact_has_its_place_below_root(root: Warehouse) -> None:
         "runs/exp13_auto/exp13_auto_runs.csv",
     ]
     assert places() == first
+
+
+@pytest.mark.parametrize("experiment", ["../../esc", "..", "a/b"])
+def test_an_experiment_stays_one_part_of_a_path_whatever_its_name(root: Warehouse, experiment: str) -> None:
+    source = root.root / "balanced_r1.jsonl"
+    source.write_bytes(run_of(2))
+    ingest_paths(root, [source], Options(experiment=experiment))
+    assert export_runs(root, experiment).parent.parent == root.root / "runs"
 
 
 def test_the_alignment_of_exported_runs_is_that_of_the_contract(root: Warehouse) -> None:

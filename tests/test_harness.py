@@ -55,6 +55,12 @@ else:
 """
 
 
+_GOOD_ENGINE = """
+import subprocess, sys
+subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
+"""
+
+
 @pytest.fixture
 def matrix_engine(tmp_path: Path) -> Path:
     return _executable(tmp_path / "engine", _MATRIX_ENGINE)
@@ -201,8 +207,9 @@ subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv
 
 def test_a_failure_never_takes_the_place_of_a_good_run(invoke: Invoke, tmp_path: Path) -> None:
     options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1"]
-    invoke("run", "exp13", "--engine", "reference", *options)
+    good = _executable(tmp_path / "good", _GOOD_ENGINE)
     broken = _executable(tmp_path / "broken", "import sys; sys.exit(3)")
+    invoke("run", "exp13", "--engine", good, *options)
 
     fresh = invoke("run", "exp13", "--engine", broken, "--fresh", *options)
 
@@ -210,7 +217,7 @@ def test_a_failure_never_takes_the_place_of_a_good_run(invoke: Invoke, tmp_path:
     assert sorted(_runs(tmp_path, "status, num_ticks"), key=str) == [("failed", None), ("ok", 20)]
     assert wh.open(tmp_path).sql("select count(*) from ticks").rows() == [(20,)]
     assert "two live runs" not in invoke("status").stdout
-    again = invoke("run", "exp13", "--engine", "reference", "--seed", "7", "--fresh", *options)
+    again = invoke("run", "exp13", "--engine", good, "--seed", "7", "--fresh", *options)
     assert (again.exit_code, _runs(tmp_path, "status, seed")) == (0, [("ok", 7)])
 
 
@@ -256,6 +263,95 @@ def test_telemetry_put_there_by_hand_is_taken_in_before_it_would_be_overwritten(
 
     assert done.exit_code == 0, done.stderr
     assert _runs(tmp_path, "label, seed") == [("exp13_balanced_r001", 1), ("new_balanced_r001", 5)]
+
+
+def test_a_run_that_failed_and_now_ends_well_is_good_though_its_telemetry_is_the_same(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    engine = _executable(
+        tmp_path / "late",
+        """
+import os, subprocess, sys
+if "--version" in sys.argv:
+    sys.exit(1)
+subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
+sys.exit(0 if os.path.exists("ready") else 3)
+""",
+    )
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1", "--engine", str(engine)]
+    assert invoke("run", "exp13", *options).exit_code == 1
+    (tmp_path / "ready").touch()
+    healed = invoke("run", "exp13", *options)
+    assert (healed.exit_code, _runs(tmp_path, "status, num_ticks, returncode")) == (0, [("ok", 20, 0)])
+    assert wh.open(tmp_path).sql("select count(*) from ticks").rows() == [(20,)]
+    assert "0 runs, 1 already there" in invoke("run", "exp13", *options).stderr
+
+
+def test_fresh_with_another_engine_takes_its_provenance_though_the_telemetry_is_the_same(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    engine = _executable(tmp_path / "engine", _GOOD_ENGINE)
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1", "--engine", str(engine)]
+    invoke("run", "exp13", *options)
+    _executable(tmp_path / "engine", _GOOD_ENGINE + "# built again\n")
+    assert invoke("run", "exp13", *options).exit_code == 2
+    assert invoke("run", "exp13", "--fresh", *options).exit_code == 0
+    again = invoke("run", "exp13", *options)
+    assert (again.exit_code, "0 runs, 1 already there" in again.stderr) == (0, True)
+    assert wh.open(tmp_path).sql("select count(*) from ticks").rows() == [(20,)]
+
+
+def test_modules_in_the_folder_of_the_user_do_not_pass_for_those_of_python(invoke: Invoke, tmp_path: Path) -> None:
+    for name in ("random", "queue", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')\n")
+    assert _exp13(invoke).exit_code == 0
+    assert invoke("ingest", "runs/exp13_auto", "--jobs", "2").exit_code == 0
+
+
+def test_what_is_refused_leaves_the_sidecars_of_finished_runs_alone(invoke: Invoke, tmp_path: Path) -> None:
+    _exp13(invoke)
+    assert _exp13(invoke, "--fresh", "--timeout", "-1").exit_code == 2
+    assert {_status(path) for path in (tmp_path / "runs").rglob("*.run.json")} == {"ok"}
+
+
+def test_an_engine_that_must_not_join_the_dataset_is_refused_before_the_first_run(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    row = '{"label": "a", "profile": "balanced", "final_pnl": 1.0, "max_drawdown": 0.0, "num_ticks": 5}\n'
+    (tmp_path / "research_dataset_v001.jsonl").write_text(row)
+    refused = _exp13(invoke)
+    assert refused.exit_code == 2
+    assert "would mix" in refused.stderr
+    assert not (tmp_path / "runs").exists()
+    assert _exp13(invoke, "--allow-mixed").exit_code == 0
+
+
+def test_the_user_is_told_of_the_embedded_engine_before_the_first_run(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    told = invoke("run", "exp13", "--ticks", "20", "--profiles", "balanced")
+    lines = told.stderr.splitlines()
+    assert lines[0].startswith("notice: no paraphina binary found: using the embedded reference engine")
+
+
+@pytest.mark.parametrize("profile", ["../../zz", "a/b", "..", "Bal anced", ""])
+def test_a_profile_that_names_no_plain_file_is_refused(invoke: Invoke, tmp_path: Path, profile: str) -> None:
+    refused = invoke("run", "exp13", "--engine", "reference", "--profiles", profile)
+    assert refused.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stdout_that_contradicts_the_telemetry_is_a_problem(invoke: Invoke, tmp_path: Path) -> None:
+    _exp13(invoke, "--runs-per-profile", "1")
+    assert _runs(tmp_path, "dq_stdout") == [(True,)]
+    invoke("forget", "--label", "exp13_balanced_r001")
+    stdout = tmp_path / "runs/exp13_auto/balanced_r1.stdout.txt"
+    said = "Daily PnL (realised / unrealised / total): +1.00 / +2.00 / +3.00\nKill switch: false\n"
+    stdout.write_text(said)
+    invoke("ingest", "runs/exp13_auto")
+    assert _runs(tmp_path, "dq_stdout") == [(False,)]
+    assert "dq_stdout" in invoke("status").stdout
 
 
 _SLOW_ENGINE = """

@@ -75,7 +75,7 @@ def run(run_id: str, **edits: Any) -> dict[str, Any]:
         "truncated": False,
         "telemetry_path": f"{run_id}.jsonl",
     }
-    return {**healthy, **{f"dq_{name}": True for name in DQ + DQ_OF_LISTS}, **edits}
+    return {**healthy, **{f"dq_{name}": True for name in (*DQ, *DQ_OF_LISTS, "stdout")}, **edits}
 
 
 @pytest.mark.parametrize(

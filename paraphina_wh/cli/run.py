@@ -127,18 +127,26 @@ def exp13(
         def count(result: EngineRunResult) -> None:
             bar.advance()
             if result.error:
-                warn(f"{result.run_id}: {result.error}")
+                warn(f"{result.run_id}: {result.error}{_last_words(result)}")
 
         made = run_exp13(
             warehouse,
             harness,
             dataset,
-            Progress(_tell_plan(bar.set_total), count),
+            Progress(lambda engine: _tell_engine(engine.notice), _tell_plan(bar.set_total), count),
             allow_mixed=allow_mixed,
         )
     _print_exp13(made, style)
-    if made.session.failed or not made.session.report.complete or (gate and not _holds(made.alignment)):
+    incomplete = made.session.failed or not made.session.report.complete or made.alignment is None
+    if incomplete or (gate and not _holds(made.alignment)):
         click.get_current_context().exit(1)
+
+
+def _last_words(result: EngineRunResult) -> str:
+    """Return the last line an engine that gave up wrote to stderr."""
+    lines = result.stderr.split("\n")
+    said = [line.strip() for line in lines if line.strip()] if result.returncode else []
+    return f" ({said[-1][:200]})" if said else ""
 
 
 def _tell_plan(set_total: Callable[[int], None]) -> Callable[[int, int], None]:
@@ -165,10 +173,11 @@ def _tell_engine(text: str | None) -> None:
 
 
 def _print_exp13(made: Exp13, style: str) -> None:
-    _tell_engine(made.session.engine.notice)
     tell(made.session.report)
     appended = made.appended
     notice(f"{appended.file.name}: {appended.appended} rows appended, {appended.already_there} already there")
+    for label in appended.repeated_labels:
+        warn(f"{appended.file.name}: label {label!r} stood there already, for the same file; both rows count")
     if made.summary is None or made.alignment is None:
         warn("no usable run: no summary and no alignment")
         return
@@ -180,6 +189,8 @@ def _print_exp13(made: Exp13, style: str) -> None:
         from paraphina_wh.summary import summary_json
 
         _print_json({"summary": summary_json(made.summary), "alignment": made.alignment.frame.to_dicts()})
+    if style != "table":
+        _mark_reference(made.alignment, style)
     if style != "json":
         _print_alignment(made.alignment, style)
     notice(f"wrote {made.alignment_csv}")
@@ -199,6 +210,14 @@ def _print_alignment(alignment: Alignment, style: str) -> None:
     if style == "table":
         click.echo("=== Alignment with the risk budgets ===")
     print_frame(_upright(alignment.frame) if style == "table" else alignment.frame, style)
+
+
+def _mark_reference(alignment: Alignment, style: str) -> None:
+    """Say that runs of the embedded engine prove nothing about the real one: in the table, else beside the data."""
+    from paraphina_wh.summary import REFERENCE_NOTE
+
+    if alignment.reference_runs:
+        click.echo(REFERENCE_NOTE, err=style != "table")
 
 
 def _upright(frame: pl.DataFrame) -> pl.DataFrame:
@@ -233,6 +252,7 @@ def exp11(warehouse: Warehouse, dataset: str | None, out_dir: Path | None, gate:
 
     alignment = align(warehouse, dataset)
     path = write_alignment(warehouse, alignment, out_dir)
+    _mark_reference(alignment, style)
     _print_alignment(alignment, style)
     notice(f"wrote {path}")
     if gate and not _holds(alignment):

@@ -43,11 +43,13 @@ def summary(
 def _print(made: Summary, style: str) -> None:
     import polars as pl
 
-    from paraphina_wh.summary import summary_json, summary_text
+    from paraphina_wh.summary import REFERENCE_NOTE, summary_json, summary_text
 
     if style == "table":
         click.echo(summary_text(made), nl=False)
     elif style == "json":
         print_json(summary_json(made))
     else:
+        if made.reference_runs:
+            warn(REFERENCE_NOTE)
         print_sections({"global": pl.DataFrame([made.overall]), "profiles": made.profiles, "runs": made.runs}, style)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from paraphina_wh.datasets.append import Appended, append_research_rows, mirror_dataset
 from paraphina_wh.datasets.columns import CANDIDATES, COLUMNS
 from paraphina_wh.datasets.files import dataset_file, dataset_name, default_dataset
-from paraphina_wh.datasets.read import read_dataset
+from paraphina_wh.datasets.read import check_engine_of, read_dataset
 from paraphina_wh.datasets.rows import Selection, research_lines
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Appended",
     "Selection",
     "append_research_rows",
+    "check_engine_of",
     "dataset_file",
     "dataset_name",
     "default_dataset",

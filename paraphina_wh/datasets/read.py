@@ -10,6 +10,7 @@ import duckdb
 from paraphina_wh.catalog import view_sql
 from paraphina_wh.datasets.columns import CANDIDATES
 from paraphina_wh.datasets.lines import load_lines
+from paraphina_wh.datasets.rows import check_engines
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import sql_text
 
@@ -87,3 +88,12 @@ def _content(file: Path) -> bytes:
             "name a dataset file with --dataset, or make one with `paraphina-wh export dataset`",
             exit_code=2,
         ) from error
+
+
+def check_engine_of(file: Path, engine: str) -> None:
+    """Raise a WarehouseError (exit code 2) when rows of this engine must not join those of a dataset file."""
+    if not file.is_file():
+        return
+    with read_dataset(file) as connection:
+        held = connection.execute("SELECT DISTINCT engine FROM dataset_rows WHERE is_run").fetchall()
+    check_engines(file, [engine, *(kind for (kind,) in held)], exit_code=2)

@@ -69,7 +69,7 @@ def json_lines(rows: pl.DataFrame) -> bytes:
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in plain.iter_rows(named=True)).encode()
 
 
-def check_engines(where: Path | str, engines: Iterable[str | None]) -> None:
+def check_engines(where: Path | str, engines: Iterable[str | None], *, exit_code: int = 1) -> None:
     """Raise a WarehouseError when rows of the reference engine and of real engines are about to mix."""
     kinds = {engine or "unknown" for engine in engines}
     if "reference" in kinds and len(kinds) > 1:
@@ -78,4 +78,5 @@ def check_engines(where: Path | str, engines: Iterable[str | None]) -> None:
             f"{where}: rows of the reference engine would mix with rows of a real engine ({others})",
             "choose another file with --dataset, select with --experiment, --profile or --label-contains,"
             " or pass --allow-mixed",
+            exit_code=exit_code,
         )

@@ -88,7 +88,7 @@ def _external(binary: Path) -> Engine:
 
 
 def _reference(notice: str | None) -> Engine:
-    command = (sys.executable, "-m", REFERENCE_MODULE)
+    command = (sys.executable, "-P", "-m", REFERENCE_MODULE)
     spec = importlib.util.find_spec(REFERENCE_MODULE)
     if spec is None or spec.origin is None:
         raise WarehouseError("the embedded reference engine is not installed", exit_code=2)

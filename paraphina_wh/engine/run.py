@@ -36,6 +36,7 @@ class _Sweep:
     parse_metrics: MetricsParser
     timeout: float | None
     retries: int
+    on_start: Callable[[str], object] | None
 
 
 def run_engine(
@@ -57,6 +58,7 @@ def run_many(
     timeout: float | None = 600.0,
     retries: int = 0,
     on_result: Callable[[EngineRunResult], object] | None = None,
+    on_start: Callable[[str], object] | None = None,
     inherit_env: bool = False,
 ) -> list[EngineRunResult]:
     """Run the engines, `jobs` at a time, and return their results in the order of the configs.
@@ -64,7 +66,8 @@ def run_many(
     Each run gets the environment of this process without any `PARAPHINA_*`, plus its own knobs;
     inherit_env lets the known knobs of this process through, telemetry append excepted.
     timeout: seconds per attempt, None for no limit. retries: further attempts after a failed or timed-out
-    one. on_result is called here, in this thread, as each run ends.
+    one. on_result is called here, in this thread, as each run ends; on_start is told the run_id in the thread of the
+    run, before each attempt and before the files of an earlier run go.
 
     A run that fails or runs out of time is a result like any other. Ctrl-C, or an error of on_result, stops
     every engine and leaves nothing half-written; should this process be killed, its engines are too.
@@ -73,7 +76,7 @@ def run_many(
     _check_limits(jobs, timeout, retries)
     plans = plan_runs(configs, inherit_env)
     with ThreadPoolExecutor(jobs) as pool, ProcessGroups() as groups:
-        sweep = _Sweep(groups, parse_metrics, timeout, retries)
+        sweep = _Sweep(groups, parse_metrics, timeout, retries, on_start)
         runs = [pool.submit(_run, plan, sweep) for plan in plans]
         for run in as_completed(runs):
             result = run.result()
@@ -102,6 +105,8 @@ def _run(plan: RunPlan, sweep: _Sweep) -> EngineRunResult:
 
 def _attempt(plan: RunPlan, sweep: _Sweep, attempt: int) -> EngineRunResult:
     sweep.groups.refuse_when_stopping()  # before the files of an earlier run go
+    if sweep.on_start is not None:
+        sweep.on_start(plan.run_id)
     _clear(plan)
     end, stdout, stderr = _execute(plan, sweep)
     metrics: Metrics = {"timeout": True} if end.timed_out else _parse(sweep.parse_metrics, stdout)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paraphina_wh.alignment import Alignment, align
-from paraphina_wh.datasets import Appended, Selection, append_research_rows, dataset_file
+from paraphina_wh.datasets import Appended, Selection, append_research_rows, check_engine_of, dataset_file
+from paraphina_wh.engine import find_engine
 from paraphina_wh.experiments.harness import HarnessOptions, Progress, Session, run_harness
 from paraphina_wh.experiments.spec import find_spec
 from paraphina_wh.export import write_alignment
@@ -38,8 +39,13 @@ def run_exp13(
     Summary and alignment cover the whole dataset file, rows of earlier sessions included.
     Raises: WarehouseError (exit code 2) before the first run when the plan cannot be run.
     """
+    progress = progress or Progress()
     file = dataset_file(warehouse, dataset)
-    session = run_harness(warehouse, find_spec("exp13"), options, progress)
+    engine = find_engine(options.engine, warehouse.root)
+    progress.on_engine(engine)
+    if not allow_mixed:
+        check_engine_of(file, engine.kind)
+    session = run_harness(warehouse, find_spec("exp13"), options, engine, progress)
     selection = Selection(run_ids=tuple(session.run_ids))
     appended = append_research_rows(warehouse, file, selection=selection, allow_mixed=allow_mixed)
     if not (appended.appended or appended.already_there):

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from paraphina_wh.catalog import connect
-from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, check_knobs, find_engine, run_many
+from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, check_knobs, run_many
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.spec import Spec
 from paraphina_wh.ingest import Options, Report, ingest_paths
@@ -24,8 +24,8 @@ from paraphina_wh.sidecar import Sidecar, read_sidecar, sidecar_path, write_side
 from paraphina_wh.telemetry.record import INT64_MAX
 from paraphina_wh.warehouse import Warehouse, hive_folder
 
-if TYPE_CHECKING:
-    pass
+_MOST = 10**12
+_PROFILE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,9 @@ class Session:
 
 @dataclass(frozen=True)
 class Progress:
-    """Who is told how it goes: the plan before the first run, and every result."""
+    """Who is told how it goes: the engine and the plan before the first run, and every result."""
 
+    on_engine: Callable[[Engine], None] = lambda engine: None
     on_plan: Callable[[int, int], None] = lambda to_run, kept: None
     on_result: Callable[[EngineRunResult], None] = lambda result: None
 
@@ -111,10 +112,15 @@ def plan_runs(warehouse: Warehouse, spec: Spec, options: HarnessOptions, engine:
 
 def _check(options: HarnessOptions) -> None:
     for name, value in (("--ticks", options.ticks), ("--runs-per-profile", options.runs_per_profile)):
-        if value < 1:
-            raise WarehouseError(f"{name} must be at least 1, not {value}", exit_code=2)
+        if not 1 <= value <= _MOST:
+            raise WarehouseError(f"{name} must lie in 1..{_MOST}, not {value}", exit_code=2)
     if options.seed is not None and not 0 <= options.seed <= INT64_MAX - options.runs_per_profile:
         raise WarehouseError(f"--seed must lie in 0..2^63, not {options.seed}", "or `--seed none`", exit_code=2)
+    for profile in options.profiles:
+        if not _PROFILE.fullmatch(profile):
+            raise WarehouseError(
+                f"profile {profile!r} cannot name a file", "profiles are words such as balanced", exit_code=2
+            )
     if len(set(options.profiles)) < len(options.profiles) or not options.profiles:
         raise WarehouseError(f"profiles {', '.join(options.profiles)!r}: name each once", exit_code=2)
 
@@ -150,7 +156,9 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()[:32]
 
 
-def run_harness(warehouse: Warehouse, spec: Spec, options: HarnessOptions, progress: Progress | None = None) -> Session:
+def run_harness(
+    warehouse: Warehouse, spec: Spec, options: HarnessOptions, engine: Engine, progress: Progress | None = None
+) -> Session:
     """Run what is missing of the grid, take everything in, and return what came of it.
 
     Failed and timed-out runs are recorded, the rest goes on. Ctrl-C keeps the finished runs on disk: the next
@@ -159,7 +167,6 @@ def run_harness(warehouse: Warehouse, spec: Spec, options: HarnessOptions, progr
     label is taken by a run with other options.
     """
     progress = progress or Progress()
-    engine = find_engine(options.engine, warehouse.root)
     planned = plan_runs(warehouse, spec, options, engine)
     if not options.fresh:
         held = _held(warehouse, planned)
@@ -253,12 +260,19 @@ def _execute(
         write_sidecar(by_name[result.run_id].telemetry, _finished(by_name[result.run_id].sidecar, result))
         progress.on_result(result)
 
-    for run in runs:
+    def begin(run_id: str) -> None:
         # Should the session be killed, half a telemetry file must not pass for a whole one.
+        run = by_name[run_id]
         write_sidecar(run.telemetry, msgspec.structs.replace(run.sidecar, status="planned"))
-    configs = [_config(warehouse, run) for run in runs]
-    jobs = options.jobs or os.cpu_count() or 1
-    return run_many(configs, jobs=jobs, timeout=options.timeout_sec, retries=options.retries, on_result=finish)
+
+    return run_many(
+        [_config(warehouse, run) for run in runs],
+        jobs=options.jobs or os.cpu_count() or 1,
+        timeout=options.timeout_sec,
+        retries=options.retries,
+        on_start=begin,
+        on_result=finish,
+    )
 
 
 def _config(warehouse: Warehouse, run: PlannedRun) -> EngineRunConfig:

@@ -28,7 +28,12 @@ SELECT
     s.* REPLACE (
         coalesce(s.cfg_version, c.config_version_id) AS cfg_version,
         coalesce(s.engine, CASE WHEN c.config_version_id LIKE '%reference%' THEN 'reference'
-                                WHEN c.config_version_id IS NOT NULL THEN 'external' END) AS engine
+                                WHEN c.config_version_id IS NOT NULL THEN 'external' END) AS engine,
+        -- Half a cent, and a little for the sum of two roundings.
+        abs(c.final_pnl_realised - s.stdout_pnl_realised) <= 0.00501
+            AND abs(c.final_pnl_unrealised - s.stdout_pnl_unrealised) <= 0.00501
+            AND abs(c.final_pnl - s.stdout_pnl_total) <= 0.00501
+            AND c.kill_switch = coalesce(s.stdout_kill_switch, false) AS dq_stdout
     ),
     c.* EXCLUDE (profile, label, run_id)
 FROM staged s
@@ -104,7 +109,11 @@ def _moves(warehouse: Warehouse, run: Staged) -> Iterator[tuple[Path, Path]]:
 
 def _further_removals(batch: str, run: Staged) -> list[LedgerRow]:
     """Return rows that take out what else stood under the label: two ingesters may have raced for it."""
-    return [withdrawal_row(batch, run_id, run.row.profile, run.row.label) for run_id in run.superseded[1:]]
+    return [
+        withdrawal_row(batch, run_id, run.row.profile, run.row.label)
+        for run_id in run.superseded[1:]
+        if run_id != run.row.run_id
+    ]
 
 
 def write_ledger(
@@ -138,11 +147,11 @@ def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> N
 def _drop_superseded(warehouse: Warehouse, staged: Sequence[Staged]) -> None:
     """Remove the ticks of runs that committed ones took the place of; nothing answers for them any more."""
     for run in staged:
-        for run_id in run.superseded:
+        for run_id in set(run.superseded) - {run.row.run_id}:
             drop_ticks(warehouse, run.row.profile, run.row.label, run_id)
 
 
 def drop_ticks(warehouse: Warehouse, profile: str, label: str, run_id: str) -> None:
     """Remove the ticks and the quarantine of a run that the ledger has taken out of the answers."""
-    warehouse.ticks_file(profile, label, run_id).unlink(missing_ok=True)
-    (warehouse.quarantine / f"{run_id}.jsonl").unlink(missing_ok=True)
+    commit.remove(warehouse.ticks_file(profile, label, run_id))
+    commit.remove(warehouse.quarantine / f"{run_id}.jsonl")

@@ -234,7 +234,7 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> str:
         return ""
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         rows = connection.execute(
-            "SELECT profile, label, run_id, status, coalesce(rows, 0), coalesce(source_bytes, 0) FROM runs "
+            "SELECT profile, label, run_id, status, coalesce(rows, 0), coalesce(source_bytes, 0), plan_key FROM runs "
             "JOIN (SELECT DISTINCT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY batch_id DESC",
             {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},

@@ -27,7 +27,8 @@ class Pool:
     def __init__(self, warehouse: Warehouse, jobs: int) -> None:
         self.waiting: queue.Queue[Order] = queue.Queue()
         self.done: queue.Queue[Reply] = queue.Queue()
-        command = [sys.executable, "-m", "paraphina_wh.ingest.worker", str(warehouse.root), str(warehouse.path)]
+        # -P: a random.py in the user's folder must not pass for Python's.
+        command = [sys.executable, "-P", "-m", "paraphina_wh.ingest.worker", str(warehouse.root), str(warehouse.path)]
         self.workers = [_Worker(command) for _ in range(jobs)]
 
     def __enter__(self) -> Self:

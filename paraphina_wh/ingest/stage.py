@@ -67,7 +67,7 @@ class Stager:
         if isinstance(staged, Staged):
             outcome = staged.outcome
             self.taken[task.profile, task.label] = InPlace(
-                staged.row.run_id, staged.row.status, outcome.ticks, outcome.bytes
+                staged.row.run_id, staged.row.status, outcome.ticks, outcome.bytes, staged.row.plan_key
             )
             staged.row.ingest_sec = round(time.perf_counter() - started, 6)
         return staged
@@ -100,7 +100,7 @@ class Stager:
         staged = self.taken.get((task.profile, task.label))
         # What an earlier file of this batch has settled is not settled again.
         held = {old.run_id: old for old in ([staged] if staged else task.in_place)}
-        if run_id not in held:
+        if run_id not in held or not task.is_told_by(held[run_id]):
             return None
         same = self.taken[task.profile, task.label] = held[run_id]
         return Outcome(file=task.origin, status="unchanged", run_id=run_id, ticks=same.ticks, bytes=same.bytes)
@@ -108,7 +108,7 @@ class Stager:
     def _conflict(self, task: Task, run_id: str) -> Outcome | None:
         """Return a rejection when another run has this profile and label; a failure takes no label and holds none."""
         sibling = self.taken.get((task.profile, task.label))
-        held = [] if task.replace or task.failed else task.usable_in_place
+        held = [] if task.replace or task.failed else [old for old in task.usable_in_place if old != run_id]
         other = sibling.run_id if sibling else held[0] if held else None
         if other is None or other == run_id:
             return None

@@ -14,6 +14,7 @@ class InPlace(msgspec.Struct, frozen=True):
     status: str
     ticks: int = 0
     bytes: int = 0
+    plan_key: str | None = None
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -40,6 +41,15 @@ class Task(msgspec.Struct, kw_only=True):
     def failed(self) -> bool:
         """Tell whether the engine failed, or ran out of time."""
         return self.sidecar is not None and self.sidecar.status != "ok"
+
+    def is_told_by(self, held: InPlace) -> bool:
+        """Tell whether a run in place with the same content says all that this one would say.
+
+        A run that failed and now ended well is told anew, and so is one of another plan when it is to be replaced.
+        """
+        if self.sidecar is None or self.failed:
+            return True
+        return held.status == "ok" and (held.plan_key == self.sidecar.plan_key or not self.replace)
 
     @property
     def usable_in_place(self) -> list[str]:

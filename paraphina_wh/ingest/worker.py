@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,4 +45,6 @@ if __name__ == "__main__":
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     root, folder = map(Path, sys.argv[1:])
-    serve(Ingester(Warehouse(root, folder)), sys.stdin.buffer, replies)
+    # The command that asked may be gone: what was committed stays, and nobody is left to tell.
+    with suppress(BrokenPipeError):
+        serve(Ingester(Warehouse(root, folder)), sys.stdin.buffer, replies)

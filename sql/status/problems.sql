@@ -37,7 +37,8 @@ FROM (
                 CASE WHEN NOT dq_realised_fills THEN 'dq_realised_fills' END,
                 CASE WHEN NOT dq_order_count THEN 'dq_order_count' END,
                 CASE WHEN NOT dq_t_contiguous THEN 'dq_t_contiguous' END,
-                CASE WHEN NOT dq_kill THEN 'dq_kill' END
+                CASE WHEN NOT dq_kill THEN 'dq_kill' END,
+                CASE WHEN NOT dq_stdout THEN 'dq_stdout' END
             ) AS detail
         FROM runs
     )
