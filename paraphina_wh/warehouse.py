@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from paraphina_wh.errors import WarehouseError
 
@@ -159,11 +159,6 @@ def key_problem(key: str, value: str) -> str | None:
 def reads_as_number(value: str) -> bool:
     """Tell whether a reader without a schema would take a folder key for a number, a date or a boolean."""
     return bool(_NUMBER_OR_DATE.fullmatch(value.strip()))
-
-
-def hive_value(folder: str) -> str:
-    """Return the value of a folder name made by `hive_folder`."""
-    return unquote(folder.split("=", 1)[1])
 
 
 def new_batch(after: str = "") -> str:

@@ -354,6 +354,17 @@ def test_stdout_that_contradicts_the_telemetry_is_a_problem(invoke: Invoke, tmp_
     assert "dq_stdout" in invoke("status").stdout
 
 
+def test_a_label_that_stands_twice_in_the_dataset_is_pointed_out(invoke: Invoke, tmp_path: Path) -> None:
+    _exp13(invoke, "--runs-per-profile", "1")
+    twice = _exp13(invoke, "--runs-per-profile", "1", "--seed", "5", "--fresh")
+    assert "label 'exp13_balanced_r001' stood there already, for the same file" in twice.stderr
+    nothing = invoke("export", "dataset", "--experiment", "typo")
+    assert (nothing.stdout, nothing.stderr) == (
+        "research_dataset_v001.jsonl\n",
+        "research_dataset_v001.jsonl: 0 rows appended, 0 already there\n",
+    )
+
+
 _SLOW_ENGINE = """
 import os, subprocess, sys, time
 if "--version" in sys.argv:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphina_wh.cli.options import examples, pass_warehouse
-from paraphina_wh.cli.output import print_lines
+from paraphina_wh.cli.output import print_lines, tell_appended
 
 if TYPE_CHECKING:
     from paraphina_wh.warehouse import Warehouse
@@ -40,7 +40,7 @@ def export(
     `dataset` appends the research rows that the dataset does not hold yet; with -o the rows go to that file and
     the dataset stays as it is. `all` writes the dataset first, then what is made of it.
     """
-    from paraphina_wh.datasets.rows import Selection
+    from paraphina_wh.datasets import Selection, append_research_rows, dataset_file
     from paraphina_wh.export import export_alignment, export_dataset, export_summary
     from paraphina_wh.summary import summarise
 
@@ -49,7 +49,14 @@ def export(
     written: list[Path] = []
     if what in ("dataset", "all"):
         selection = Selection(profiles or None, experiment, label_contains)
-        written.append(export_dataset(warehouse, dataset, selection=selection, allow_mixed=allow_mixed, out=output))
+        if output is None:
+            appended = append_research_rows(
+                warehouse, dataset_file(warehouse, dataset), selection=selection, allow_mixed=allow_mixed
+            )
+            tell_appended(appended)
+            written.append(appended.file)
+        else:
+            written.append(export_dataset(warehouse, selection=selection, allow_mixed=allow_mixed, out=output))
     if what in ("alignment", "all"):
         written.append(export_alignment(warehouse, dataset, out=output))
     if what in ("summary", "all"):

@@ -14,6 +14,8 @@ from paraphina_wh.cli.options import Settings
 if TYPE_CHECKING:
     import polars as pl
 
+    from paraphina_wh.datasets import Appended
+
 _LEAST_COLUMN_WIDTH = 12
 
 
@@ -178,3 +180,11 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines of text to stdout."""
     for line in lines:
         click.echo(printable(line))
+
+
+def tell_appended(appended: Appended) -> None:
+    """Say what became of a dataset file, and which labels stand in it twice."""
+    name = appended.file.name
+    notice(f"{name}: {appended.appended} rows appended, {appended.already_there} already there")
+    for label in appended.repeated_labels:
+        warn(f"{name}: label {label!r} stood there already, for the same file; both rows count")

@@ -11,7 +11,7 @@ import click
 from paraphina_wh.cli.group import CommandGroup
 from paraphina_wh.cli.ingest import tell
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
-from paraphina_wh.cli.output import notice, print_frame, warn
+from paraphina_wh.cli.output import notice, print_frame, tell_appended, warn
 from paraphina_wh.cli.progress import progress
 from paraphina_wh.experiments.spec import find_spec, shipped
 from paraphina_wh.warehouse import Warehouse
@@ -174,10 +174,7 @@ def _tell_engine(text: str | None) -> None:
 
 def _print_exp13(made: Exp13, style: str) -> None:
     tell(made.session.report)
-    appended = made.appended
-    notice(f"{appended.file.name}: {appended.appended} rows appended, {appended.already_there} already there")
-    for label in appended.repeated_labels:
-        warn(f"{appended.file.name}: label {label!r} stood there already, for the same file; both rows count")
+    tell_appended(made.appended)
     if made.summary is None or made.alignment is None:
         warn("no usable run: no summary and no alignment")
         return

@@ -66,14 +66,15 @@ class Stager:
             return rejected(task, [error.message], error.hint)
         if isinstance(staged, Staged):
             outcome = staged.outcome
-            self.taken[task.profile, task.label] = InPlace(
-                staged.row.run_id, staged.row.status, outcome.ticks, outcome.bytes, staged.row.plan_key
-            )
+            if not (task.failed and self._good_sibling(task)):
+                self.taken[task.profile, task.label] = InPlace(
+                    staged.row.run_id, staged.row.status, outcome.ticks, outcome.bytes, staged.row.plan_key
+                )
             staged.row.ingest_sec = round(time.perf_counter() - started, 6)
         return staged
 
     def _stage(self, task: Task) -> Staged | Outcome:
-        if task.source is None or (task.failed and task.usable_in_place):
+        if task.source is None or (task.failed and (task.usable_in_place or self._good_sibling(task))):
             # Beside a good run of its label a failure is a row alone: its ticks would mix with the good ones.
             return self._without_ticks(task)
         try:
@@ -107,9 +108,10 @@ class Stager:
 
     def _conflict(self, task: Task, run_id: str) -> Outcome | None:
         """Return a rejection when another run has this profile and label; a failure takes no label and holds none."""
-        sibling = self.taken.get((task.profile, task.label))
-        held = [] if task.replace or task.failed else [old for old in task.usable_in_place if old != run_id]
-        other = sibling.run_id if sibling else held[0] if held else None
+        if task.failed:
+            return None
+        held = [] if task.replace else task.usable_in_place
+        other = self._good_sibling(task) or next((old for old in held if old != run_id), None)
         if other is None or other == run_id:
             return None
         return rejected(
@@ -117,6 +119,11 @@ class Stager:
             [f"label {task.label!r} of profile {task.profile!r} is taken by run {other} with other content"],
             "give another --label, or take the old run out with --replace",
         )
+
+    def _good_sibling(self, task: Task) -> str | None:
+        """Return the good run that this batch has settled under the same profile and label."""
+        sibling = self.taken.get((task.profile, task.label))
+        return sibling.run_id if sibling and sibling.status == "ok" else None
 
     def _without_ticks(self, task: Task) -> Staged | Outcome:
         """Stage a run that left no telemetry: it failed early, or its experiment only reads stdout."""
