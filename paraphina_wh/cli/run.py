@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from paraphina_wh.cli.exp11 import gate_option, holds, mark_reference, print_alignment
 from paraphina_wh.cli.group import CommandGroup
 from paraphina_wh.cli.ingest import tell
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
@@ -17,14 +17,11 @@ from paraphina_wh.experiments.spec import find_spec, shipped
 from paraphina_wh.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from paraphina_wh.alignment import Alignment
     from paraphina_wh.engine import EngineRunResult
     from paraphina_wh.experiments.exp13 import Exp13
     from paraphina_wh.experiments.harness import HarnessOptions
 
-COMMANDS = {"exp11": "paraphina_wh.cli.run:exp11", "exp13": "paraphina_wh.cli.run:exp13"}
+COMMANDS = {"exp11": "paraphina_wh.cli.exp11:exp11", "exp13": "paraphina_wh.cli.run:exp13"}
 _DEFAULTS = find_spec("exp13").defaults
 
 
@@ -67,13 +64,6 @@ def _knobs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> di
 def _profiles(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     named = tuple(name.strip() for value in values for name in value.split(","))
     return named or _DEFAULTS.profiles
-
-
-gate_option = click.option(
-    "--gate",
-    type=click.Choice(["points"]),
-    help="Exit with 1 unless every budget holds: points compares the means of the CSV.",
-)
 
 
 @click.command()
@@ -138,7 +128,7 @@ def exp13(
         )
     _print_exp13(made, style)
     incomplete = made.session.failed or not made.session.report.complete or made.alignment is None
-    if incomplete or (gate and not _holds(made.alignment)):
+    if incomplete or (gate and not holds(made.alignment)):
         click.get_current_context().exit(1)
 
 
@@ -187,9 +177,9 @@ def _print_exp13(made: Exp13, style: str) -> None:
 
         _print_json({"summary": summary_json(made.summary), "alignment": made.alignment.frame.to_dicts()})
     if style != "table":
-        _mark_reference(made.alignment, style)
+        mark_reference(made.alignment, style)
     if style != "json":
-        _print_alignment(made.alignment, style)
+        print_alignment(made.alignment, style)
     notice(f"wrote {made.alignment_csv}")
 
 
@@ -197,60 +187,3 @@ def _print_json(value: object) -> None:
     import json
 
     click.echo(json.dumps(value, indent=2))
-
-
-def _print_alignment(alignment: Alignment, style: str) -> None:
-    for text in alignment.warnings:
-        warn(text)
-    if alignment.skipped_lines:
-        warn(f"{alignment.file.name}: {alignment.skipped_lines} lines are no runs, left out")
-    if style == "table":
-        click.echo("=== Alignment with the risk budgets ===")
-    print_frame(_upright(alignment.frame) if style == "table" else alignment.frame, style)
-
-
-def _mark_reference(alignment: Alignment, style: str) -> None:
-    """Say that runs of the embedded engine prove nothing about the real one: in the table, else beside the data."""
-    from paraphina_wh.summary import REFERENCE_NOTE
-
-    if alignment.reference_runs:
-        click.echo(REFERENCE_NOTE, err=style != "table")
-
-
-def _upright(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame of few rows and many columns with its columns as rows: it fits a terminal."""
-    from paraphina_wh.text import cell_texts
-
-    first = frame.columns[0]
-    return cell_texts(frame.drop(first)).transpose(
-        include_header=True, header_name=first, column_names=frame[first].to_list()
-    )
-
-
-def _holds(alignment: Alignment | None) -> bool:
-    """Tell whether every budget holds by its point estimate; a tier without runs proves nothing."""
-    if alignment is None:
-        return False
-    verdicts = alignment.frame.select("emp_kill_ok", "emp_dd_ok", "emp_pnl_ok")
-    return all(cell is True for row in verdicts.iter_rows() for cell in row)
-
-
-@click.command()
-@click.option("--dataset", metavar="FILE", help="Dataset file; by default the newest version.")
-@click.option("--out-dir", type=click.Path(path_type=Path), help="Folder for the CSV; by default the contract's.")
-@gate_option
-@format_option
-@examples("paraphina-wh run exp11 --dataset research_dataset_v001.jsonl --gate points")
-@pass_warehouse
-def exp11(warehouse: Warehouse, dataset: str | None, out_dir: Path | None, gate: str | None, style: str) -> None:
-    """Compare a dataset with the risk budgets and write exp11_alignment.csv."""
-    from paraphina_wh.alignment import align
-    from paraphina_wh.export import write_alignment
-
-    alignment = align(warehouse, dataset)
-    path = write_alignment(warehouse, alignment, out_dir)
-    _mark_reference(alignment, style)
-    _print_alignment(alignment, style)
-    notice(f"wrote {path}")
-    if gate and not _holds(alignment):
-        click.get_current_context().exit(1)
