@@ -27,6 +27,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     # identity
     run_name: Annotated[str | None, unit("-", "name of the run inside its experiment")] = None
     plan_key: Annotated[str | None, unit("-", "what was planned, hashed: a sweep resumes by it")] = None
+    sweep_id: Annotated[str | None, unit("-", "equal for runs of one experiment that can be compared")] = None
     evidence_id: Annotated[str | None, unit("-", "content without label: equal for identical repeats")] = None
     profile: Annotated[str, unit("-", "risk profile")]
     label: Annotated[str, unit("-", "label of the run; JSON of the label keys for stdout runs")]

@@ -25,6 +25,7 @@ class Sidecar(msgspec.Struct, kw_only=True):
     """What was run, by what, and how it ended.
 
     profile, label: identity of the run. labels: the label as separate keys.
+    sweep_id: equal for runs of one experiment that can be compared: same engine, ticks and overrides.
     knobs: the effective `PARAPHINA_*` overlay, as text. seed: None when none was passed.
     ticks: ticks asked for. started_at: ISO 8601 UTC. duration_sec: wall time in seconds.
     status: `planned` until the engine has ended; telemetry beside such a sidecar is not finished.
@@ -34,6 +35,7 @@ class Sidecar(msgspec.Struct, kw_only=True):
     experiment: str
     run_name: str
     plan_key: str
+    sweep_id: str | None = None
     profile: str
     label: str
     labels: dict[str, str | int | float | bool] = {}

@@ -28,6 +28,8 @@
 --   inventory_max_abs_tao | tao       | largest |inventory|
 --   inventory_final_tao   | tao       | inventory of the last tick
 --   delta_max_abs_usd     | usd       | largest |dollar delta|
+--   delta_final_usd       | usd       | dollar delta of the last tick
+--   basis_final_usd       | usd       | basis of the last tick
 --   basis_gross_max_usd   | usd       | largest gross basis
 --   sigma_mean            | frac/tick | mean effective volatility
 --   sigma_max             | frac/tick | largest effective volatility
@@ -120,6 +122,8 @@ SELECT
     max(abs(q_global_tao)) AS inventory_max_abs_tao,
     max(CASE WHEN from_end = 1 THEN q_global_tao END) AS inventory_final_tao,
     max(abs(dollar_delta_usd)) AS delta_max_abs_usd,
+    max(CASE WHEN from_end = 1 THEN dollar_delta_usd END) AS delta_final_usd,
+    max(CASE WHEN from_end = 1 THEN basis_usd END) AS basis_final_usd,
     max(basis_gross_usd) AS basis_gross_max_usd,
     avg(sigma_eff) AS sigma_mean,
     max(sigma_eff) AS sigma_max,

@@ -148,6 +148,8 @@ CONDENSED = {
     "inventory_max_abs_tao": 4.0,
     "inventory_final_tao": 4.0,
     "delta_max_abs_usd": 400.0,
+    "delta_final_usd": 400.0,
+    "basis_final_usd": 3.0,
     "basis_gross_max_usd": 7.0,  # 2, 1, 7, 3, 3, 7
     "sigma_mean": pytest.approx(1.75 / 6),
     "sigma_max": 0.5,

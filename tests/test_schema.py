@@ -65,7 +65,7 @@ def test_the_columns_of_a_view(invoke: Invoke) -> None:
 
 def test_the_list_of_views(invoke: Invoke) -> None:
     result = invoke("schema", "--format", "jsonl")
-    assert json.loads(result.stdout.splitlines()[4]) == {
+    assert json.loads(result.stdout.splitlines()[5]) == {
         "view": "ticks",
         "description": "the telemetry, as the engine wrote it; the source view of the folder telemetry/",
         "grain": "one row per tick of a run (profile, label, run_id, t)",

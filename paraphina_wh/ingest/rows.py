@@ -57,7 +57,7 @@ def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerR
 def _apply_sidecar(row: LedgerRow, task: Task) -> None:
     sidecar = task.sidecar
     assert sidecar is not None
-    for name in ("run_name", "plan_key", "repeat", "seed", "status", "error", "started_at", "duration_sec"):
+    for name in ("run_name", "plan_key", "sweep_id", "repeat", "seed", "status", "error", "started_at", "duration_sec"):
         setattr(row, name, getattr(sidecar, name))
     for name in ("engine", "engine_path", "engine_version", "engine_sha256", "engine_commit", "returncode", "attempts"):
         setattr(row, name, getattr(sidecar, name))
