@@ -18,7 +18,8 @@ LAYERS = [
     ["cli", "__main__"],
     ["__init__", "api"],
     ["experiments"],
-    ["ingest", "engine", "datasets", "export", "summary", "alignment", "query", "check", "status", "dictionary"],
+    ["ingest", "engine", "datasets", "presets", "rerun", "export", "summary", "alignment", "evidence", "query", "check"]
+    + ["status", "dictionary"],
     ["catalog", "sidecar", "ledger", "tables"],
     ["warehouse", "telemetry", "commit", "formats", "text"],
     ["errors"],
