@@ -62,7 +62,7 @@ def json_schema_text(contract: Contract) -> str:
 def _sources(view: str) -> Iterator[dict[str, Meaning]]:
     """Yield where the meaning of a view's columns may stand, the closest place first."""
     record = _declared(TICKS)
-    yield _header_columns(view)
+    yield header_columns(view)
     yield _below(record, f"{view}[].")
     if view == "venue_ticks":
         yield _below(record, "venue_")
@@ -70,7 +70,7 @@ def _sources(view: str) -> Iterator[dict[str, Meaning]]:
         yield record
     yield _declared(LEDGER)
     for other in catalog.view_names():
-        yield _header_columns(other)
+        yield header_columns(other)
     yield record
 
 
@@ -91,7 +91,8 @@ def _header(view: str) -> list[str]:
 
 
 @cache
-def _header_columns(view: str) -> dict[str, Meaning]:
+def header_columns(view: str) -> dict[str, Meaning]:
+    """Return the columns that the header of a view declares, in order: name -> (unit, meaning)."""
     found = (_COLUMN.fullmatch(line) for line in _header(view))
     return {match[1]: (match[2], match[3]) for match in found if match}
 

@@ -17,6 +17,7 @@
 --   seed                  | -         | seed of the run; null when none was passed
 --   ticks                 | ticks     | ticks asked for
 --   status                | -         | ok, failed or timeout
+--   error                 | -         | why the run failed
 --   engine                | -         | reference for the embedded engine, else external or null
 --   started_at            | -         | start of the engine, ISO 8601 UTC
 --   duration_sec          | s         | wall time of the engine
@@ -61,6 +62,7 @@ SELECT
     r.seed,
     r.ticks_requested AS ticks,
     r.status,
+    r.error,
     r.engine,
     r.started_at,
     r.duration_sec,

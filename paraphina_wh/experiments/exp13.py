@@ -8,8 +8,9 @@ from pathlib import Path
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.datasets import Appended, Selection, append_research_rows, check_engine_of, dataset_file
 from paraphina_wh.engine import find_engine
-from paraphina_wh.experiments.harness import HarnessOptions, Progress, Session, run_harness
-from paraphina_wh.experiments.spec import find_spec
+from paraphina_wh.experiments.planning import RunOptions
+from paraphina_wh.experiments.read import find_experiment
+from paraphina_wh.experiments.runner import Progress, Session, run_grid
 from paraphina_wh.export import write_alignment
 from paraphina_wh.summary import Summary, summarise
 from paraphina_wh.warehouse import Warehouse
@@ -28,7 +29,7 @@ class Exp13:
 
 def run_exp13(
     warehouse: Warehouse,
-    options: HarnessOptions,
+    options: RunOptions,
     dataset: str | Path | None = None,
     progress: Progress | None = None,
     *,
@@ -45,7 +46,7 @@ def run_exp13(
     progress.on_engine(engine)
     if not allow_mixed:
         check_engine_of(file, engine.kind)
-    session = run_harness(warehouse, find_spec("exp13"), options, engine, progress)
+    session = run_grid(warehouse, find_experiment("exp13"), options, engine, progress)
     selection = Selection(run_ids=tuple(session.run_ids))
     appended = append_research_rows(warehouse, file, selection=selection, allow_mixed=allow_mixed)
     if not (appended.appended or appended.already_there):

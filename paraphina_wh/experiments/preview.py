@@ -1,4 +1,4 @@
-"""What a session of the harness would do, without doing it."""
+"""What a session of a runner would do, without doing it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from paraphina_wh.engine import Engine, find_engine
-from paraphina_wh.experiments.harness import HarnessOptions, PlannedRun, missing_runs, plan_runs
-from paraphina_wh.experiments.spec import Spec
+from paraphina_wh.experiments.planning import PlannedRun, RunOptions, adapted, plan_runs
+from paraphina_wh.experiments.read import Experiment
+from paraphina_wh.experiments.runner import missing_runs
 from paraphina_wh.warehouse import Warehouse
 
 
@@ -20,16 +21,17 @@ class Preview:
     frame: pl.DataFrame
 
 
-def preview(warehouse: Warehouse, spec: Spec, options: HarnessOptions) -> Preview:
+def preview(warehouse: Warehouse, experiment: Experiment, options: RunOptions) -> Preview:
     """Return the runs of the grid and what would be done with each; nothing is run or written.
 
-    Raises: WarehouseError as `run_harness` does before its first run.
+    Raises: WarehouseError as `run_grid` does before its first run.
     """
     engine = find_engine(options.engine, warehouse.root)
-    planned = plan_runs(warehouse, spec, options, engine)
+    planned = plan_runs(warehouse, adapted(experiment.spec, options), options, engine)
     missing = planned if options.fresh else missing_runs(warehouse, planned)
-    rows = [_row(warehouse, run, "run" if run in missing else "keep") for run in planned]
-    return Preview(engine, pl.DataFrame(rows, schema_overrides={"seed": pl.Int64}))
+    to_run = {run.key for run in missing}
+    rows = [_row(warehouse, run, "run" if run.key in to_run else "keep") for run in planned]
+    return Preview(engine, pl.DataFrame(rows, schema_overrides={"seed": pl.Int64, "ticks": pl.Int64}))
 
 
 def _row(warehouse: Warehouse, run: PlannedRun, action: str) -> dict[str, object]:
@@ -40,6 +42,6 @@ def _row(warehouse: Warehouse, run: PlannedRun, action: str) -> dict[str, object
         "ticks": run.sidecar.ticks,
         "knobs": " ".join(f"{name}={value}" for name, value in run.sidecar.knobs.items()),
         "engine": run.sidecar.engine,
-        "telemetry": warehouse.relative(run.telemetry),
+        "telemetry": warehouse.relative(run.telemetry) if run.has_telemetry else None,
         "action": action,
     }

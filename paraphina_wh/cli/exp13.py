@@ -1,0 +1,86 @@
+"""The telemetry harness, `run exp13`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paraphina_wh.cli.exp11 import gate_option, holds, mark_reference, print_alignment
+from paraphina_wh.cli.experiment import print_plan
+from paraphina_wh.cli.ingest import tell
+from paraphina_wh.cli.options import examples, format_option, pass_warehouse
+from paraphina_wh.cli.output import notice, print_json, tell_appended, warn
+from paraphina_wh.cli.sessions import engine_options, grid_options, told_progress
+from paraphina_wh.experiments.read import find_experiment
+from paraphina_wh.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from paraphina_wh.experiments.exp13 import Exp13
+
+_SPEC = find_experiment("exp13").spec
+
+
+@click.command()
+@grid_options(_SPEC, "--runs-per-profile")
+@click.option("--label-prefix", default="exp13", show_default=True, help="Start of the labels.")
+@click.option("--dataset", metavar="FILE", help="Dataset to append to; by default the newest version.")
+@engine_options(_SPEC.timeout_sec)
+@click.option("--dry-run", is_flag=True, help="Print the runs and what would be done, and stop.")
+@click.option("--allow-mixed", is_flag=True, help="Let rows of the reference and a real engine share the dataset.")
+@gate_option
+@format_option
+@examples(
+    "paraphina-wh run exp13 --runs-per-profile 10 --set MM_SIZE_ETA=2",
+    "paraphina-wh run exp13 --engine target/release/paraphina --dry-run",
+)
+@pass_warehouse
+def exp13(
+    warehouse: Warehouse,
+    /,
+    label_prefix: str,
+    dataset: str | None,
+    dry_run: bool,
+    allow_mixed: bool,
+    gate: str | None,
+    style: str,
+    **options: Any,
+) -> None:
+    """Run the telemetry harness end to end.
+
+    Runs every profile and repeat, takes the telemetry in, appends to the dataset, prints summary and alignment.
+    Repeating the command resumes: finished runs are not run again. Exit code 1 when a run failed.
+    """
+    from paraphina_wh.experiments.exp13 import run_exp13
+    from paraphina_wh.experiments.planning import RunOptions
+
+    session = RunOptions(constants={"label_prefix": label_prefix}, **options)
+    if dry_run:
+        print_plan(warehouse, find_experiment("exp13"), session, style)
+        return
+    with told_progress("exp13") as told:
+        made = run_exp13(warehouse, session, dataset, told, allow_mixed=allow_mixed)
+    _print_exp13(made, style)
+    if not made.session.complete or made.alignment is None or (gate and not holds(made.alignment)):
+        click.get_current_context().exit(1)
+
+
+def _print_exp13(made: Exp13, style: str) -> None:
+    tell(made.session.report)
+    tell_appended(made.appended)
+    if made.summary is None or made.alignment is None:
+        warn("no usable run: no summary and no alignment")
+        return
+    if style == "table":
+        from paraphina_wh.summary import summary_text
+
+        click.echo(summary_text(made.summary))
+    elif style == "json":
+        from paraphina_wh.summary import summary_json
+
+        print_json({"summary": summary_json(made.summary), "alignment": made.alignment.frame.to_dicts()})
+    if style != "table":
+        mark_reference(made.alignment, style)
+    if style != "json":
+        print_alignment(made.alignment, style)
+    notice(f"wrote {made.alignment_csv}")

@@ -1,0 +1,104 @@
+"""Experiment files: those that ship with the package and those of users, read and checked line by line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.experiments.spec import Problem, Spec
+from paraphina_wh.experiments.toml_lines import line_of
+
+SHIPPED: Final = Path(__file__).parent / "specs"
+ALIASES: Final = {"exp08": "exp08_validation", "risk_regime": "exp04_risk_regime"}
+_AT: Final = re.compile(r"(?s)(.*) - at `\$(.*)`")
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+_HINT: Final = "the form of the file: docs/experiment-files.md, or `paraphina-wh run --new NAME` for an example"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment file. name: how `run` calls it. text: the whole file, kept beside what it makes."""
+
+    name: str
+    spec: Spec
+    text: str
+
+
+@cache
+def shipped() -> Mapping[str, Path]:
+    """Return name -> file of the experiments that ship with the package."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def find_experiment(name: str) -> Experiment:
+    """Return a shipped experiment by name, or that of a file by its path.
+
+    Raises: WarehouseError (exit code 2) that lists the names there are, or names what is wrong in the file.
+    """
+    known = shipped().get(ALIASES.get(name, name))
+    if known:
+        return read_experiment(known)
+    if name.endswith(".toml") or Path(name).is_file():
+        return read_experiment(Path(name))
+    raise WarehouseError(
+        f"no experiment named {name!r}",
+        f"experiments: {', '.join(shipped())}, or the path of a .toml file",
+        exit_code=2,
+    )
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Return the experiment of a file.
+
+    Raises: WarehouseError (exit code 2) naming file, line and key of the first thing that is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise WarehouseError(f"cannot read {path}: {error.strerror}", "check the path", exit_code=2) from error
+    except UnicodeDecodeError as error:
+        raise WarehouseError(f"{path}: not UTF-8 text", _HINT, exit_code=2) from error
+    return Experiment(path.stem, _parse(text, path), text)
+
+
+def _parse(text: str, path: Path) -> Spec:
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # The standard reader names the line at the end of its message.
+        raise WarehouseError(f"{path}: {error}", _HINT, exit_code=2) from error
+    try:
+        spec = msgspec.convert(document, Spec)
+    except msgspec.ValidationError as error:
+        raise _located(_problem_of(error), text, path) from error
+    if path.parent != SHIPPED:
+        # Loaded late: the checks know every view, and the tests have checked what is shipped.
+        from paraphina_wh.experiments.checks import find_problem
+
+        problem = find_problem(spec)
+        if problem:
+            raise _located(problem, text, path)
+    return spec
+
+
+def _problem_of(error: msgspec.ValidationError) -> Problem:
+    match = _AT.fullmatch(str(error))
+    if not match:
+        return Problem((), str(error))
+    steps = (key or (int(index) if index else None) for key, index in _STEP.findall(match[2]))
+    found = tuple(step for step in steps if step is not None)
+    return Problem(found, match[1].replace("Object ", "").replace("`null`", "nothing"))
+
+
+def _located(problem: Problem, text: str, path: Path) -> WarehouseError:
+    where = ".".join(map(str, problem.path))
+    line = line_of(text, problem.path)
+    return WarehouseError(f"{path}:{line}: {where + ': ' if where else ''}{problem.message}", _HINT, exit_code=2)

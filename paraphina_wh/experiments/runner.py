@@ -1,0 +1,250 @@
+"""The one runner of all experiments: run what is missing of a grid, and take everything in.
+
+A run is planned by what it would do (its plan key). One that the warehouse holds under the same key is not run
+again; one whose files are complete but were not taken in, because the last session was killed, is taken in.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from paraphina_wh.catalog import connect
+from paraphina_wh.commit import write_atomically
+from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, run_many
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.experiments.planning import PlannedRun, RunOptions, adapted, folder_of, plan_runs
+from paraphina_wh.experiments.read import Experiment
+from paraphina_wh.experiments.spec import Spec
+from paraphina_wh.ingest import Options, Outcome, Report, ingest_paths
+from paraphina_wh.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
+from paraphina_wh.warehouse import Warehouse
+
+# Finished runs wait for each other this long, or until there are so many: a commit costs as much as a small run.
+_WAIT_SEC = 5.0
+_WAIT_RUNS = 64
+
+
+@dataclass
+class Session:
+    """What a session of a runner came to.
+
+    spec: the experiment with the options in it. planned: all runs of the grid. done: results of those run now.
+    kept: number of those already there. report: what the ingest said of each file. run_ids: the live runs of the grid.
+    """
+
+    spec: Spec
+    engine: Engine
+    planned: list[PlannedRun]
+    done: list[EngineRunResult]
+    kept: int
+    report: Report
+    run_ids: list[str]
+
+    @property
+    def failed(self) -> list[EngineRunResult]:
+        """Return the runs that failed or ran out of time."""
+        return [result for result in self.done if result.status != "ok"]
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every run ended well and everything was taken in."""
+        return not self.failed and self.report.complete
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Who is told how it goes: the engine and the plan before the first run, and every result."""
+
+    on_engine: Callable[[Engine], None] = lambda engine: None
+    on_plan: Callable[[int, int], None] = lambda to_run, kept: None
+    on_result: Callable[[EngineRunResult], None] = lambda result: None
+
+
+def run_grid(
+    warehouse: Warehouse, experiment: Experiment, options: RunOptions, engine: Engine, progress: Progress | None = None
+) -> Session:
+    """Run what is missing of the grid of an experiment, take everything in, and return what came of it.
+
+    Finished runs are taken in while others still run. Failed and timed-out runs are recorded, the rest goes on. Ctrl-C
+    keeps the finished runs on disk: the next call takes them in.
+    Raises: WarehouseError (exit code 2) before the first run when something in the plan cannot run, or when a
+    label is taken by a run with other options.
+    """
+    progress = progress or Progress()
+    spec = adapted(experiment.spec, options)
+    planned = plan_runs(warehouse, spec, options, engine)
+    if not options.fresh:
+        held = _held(warehouse, planned)
+        _rescue(warehouse, [run for run in planned if not _is_done(run, held)])
+    missing = planned if options.fresh else missing_runs(warehouse, planned)
+    progress.on_plan(len(missing), len(planned) - len(missing))
+    intake = _Intake(warehouse, Options(replace=options.fresh))
+    done = _execute(warehouse, missing, spec, options, intake, progress) if missing else []
+    if missing:
+        write_atomically(folder_of(warehouse, spec) / "experiment.toml", experiment.text.encode())
+    run_ids = [run.run_id for run in _held(warehouse, planned).values()]
+    return Session(spec, engine, planned, done, len(planned) - len(missing), Report(intake.outcomes), run_ids)
+
+
+@dataclass
+class _Intake:
+    """Takes finished runs in, some at a time."""
+
+    warehouse: Warehouse
+    options: Options
+    waiting: list[PlannedRun] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    last: float = field(default_factory=time.monotonic)
+
+    def add(self, run: PlannedRun) -> None:
+        """Take a run in, now or with the next ones."""
+        self.waiting.append(run)
+        if len(self.waiting) >= _WAIT_RUNS or time.monotonic() - self.last >= _WAIT_SEC:
+            self.flush()
+
+    def flush(self) -> None:
+        """Take in what waits. A run that left no telemetry is known by its sidecar alone."""
+        if self.waiting:
+            # One process: the engines need the others.
+            self.outcomes += ingest_paths(self.warehouse, [run.source for run in self.waiting], self.options, jobs=1)
+        self.waiting = []
+        self.last = time.monotonic()
+
+
+def _rescue(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> None:
+    """Take in finished runs that lie where a new run would write, before they are overwritten."""
+    there = [run.source for run in planned if _is_finished(run)]
+    report = ingest_paths(warehouse, there) if there else []
+    for lost in (outcome for outcome in report if outcome.status == "rejected"):
+        raise WarehouseError(
+            f"{lost.file} would be overwritten, and it is not in the warehouse: {lost.errors[0]}",
+            "move it away, or run everything anew with --fresh",
+            exit_code=2,
+        )
+
+
+def _is_finished(run: PlannedRun) -> bool:
+    """Tell whether a whole run lies there; a session may have been killed while it was under way."""
+    sidecar = read_sidecar(sidecar_path(run.telemetry))
+    if sidecar is None:
+        return run.has_telemetry and run.telemetry.is_file()
+    return sidecar.status != "planned"
+
+
+def missing_runs(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Return the planned runs that the warehouse does not hold.
+
+    Raises: WarehouseError (exit code 2) when a good run with other options has one of the labels.
+    """
+    held = _held(warehouse, planned)
+    missing = []
+    for run in planned:
+        if _is_done(run, held):
+            continue
+        if run.key in held and held[run.key].status == "ok":
+            raise WarehouseError(
+                f"label {run.sidecar.label!r} is taken by a run with other options",
+                "choose another --label-prefix where there is one, or take the old runs out with --fresh",
+                exit_code=2,
+            )
+        missing.append(run)
+    return missing
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A live run of the warehouse."""
+
+    profile: str
+    label: str
+    run_id: str
+    status: str
+    plan_key: str | None
+
+
+def _is_done(run: PlannedRun, held: Mapping[tuple[str, str], _Held]) -> bool:
+    """Tell whether the warehouse holds a good run of the same plan."""
+    there = held.get(run.key)
+    return there is not None and there.status == "ok" and there.plan_key == run.sidecar.plan_key
+
+
+def _held(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> dict[tuple[str, str], _Held]:
+    """Return (profile, label) -> live run of the grid; a good one where there is one."""
+    return {(run.profile, run.label): run for run in _live(warehouse, planned)}
+
+
+def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[_Held]:
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        rows = connection.execute(
+            "SELECT profile, label, run_id, status, plan_key FROM runs "
+            "JOIN (SELECT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
+            "ORDER BY profile, label, status = 'ok'",
+            {
+                "profiles": [run.sidecar.profile for run in planned],
+                "labels": [run.sidecar.label for run in planned],
+            },
+        ).fetchall()
+    return [_Held(*row) for row in rows]
+
+
+def _execute(
+    warehouse: Warehouse,
+    runs: Sequence[PlannedRun],
+    spec: Spec,
+    options: RunOptions,
+    intake: _Intake,
+    progress: Progress,
+) -> list[EngineRunResult]:
+    by_name = {run.sidecar.run_name: run for run in runs}
+
+    def finish(result: EngineRunResult) -> None:
+        run = by_name[result.run_id]
+        write_sidecar(run.telemetry, _finished(run.sidecar, result))
+        progress.on_result(result)
+        intake.add(run)
+
+    def begin(run_id: str) -> None:
+        # Should the session be killed, half a telemetry file must not pass for a whole one.
+        run = by_name[run_id]
+        write_sidecar(run.telemetry, msgspec.structs.replace(run.sidecar, status="planned"))
+
+    results = run_many(
+        [_config(warehouse, run) for run in runs],
+        jobs=options.jobs or os.cpu_count() or 1,
+        timeout=spec.timeout_sec,
+        retries=options.retries,
+        on_start=begin,
+        on_result=finish,
+    )
+    intake.flush()
+    return results
+
+
+def _config(warehouse: Warehouse, run: PlannedRun) -> EngineRunConfig:
+    return EngineRunConfig(
+        cmd=run.sidecar.command,
+        env=run.sidecar.knobs,
+        label=run.sidecar.labels,
+        run_id=run.sidecar.run_name,
+        cwd=warehouse.root,
+        telemetry_path=run.telemetry if run.has_telemetry else None,
+        stdout_path=run.stdout,
+        stderr_path=run.base.with_name(run.base.name + ".stderr.txt"),
+    )
+
+
+def _finished(sidecar: Sidecar, result: EngineRunResult) -> Sidecar:
+    return msgspec.structs.replace(
+        sidecar,
+        started_at=result.started_at.isoformat(timespec="microseconds"),
+        duration_sec=round(result.duration_sec, 6),
+        returncode=result.returncode,
+        attempts=result.attempts,
+        status=result.status,
+        error=result.error,
+    )
