@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("view", required=False)
-@click.option("--json-schema", type=click.Choice(["telemetry", "mc_runs"]), help="Print the JSON Schema of a file.")
+@click.option(
+    "--json-schema", type=click.Choice(["telemetry", "mc_runs", "experiment"]), help="Print the JSON Schema of a file."
+)
 @format_option
 @examples("paraphina-wh schema fills")
 @pass_warehouse
@@ -26,7 +28,11 @@ def schema(warehouse: Warehouse, view: str | None, json_schema: str | None, styl
 
     if view and json_schema:
         raise click.UsageError("give a VIEW or --json-schema, not both")
-    if json_schema:
+    if json_schema == "experiment":
+        from paraphina_wh.experiments.reference import schema_text
+
+        click.echo(schema_text(), nl=False)
+    elif json_schema:
         contract = {contract.name: contract for contract in (TICKS, MC_RUNS)}[json_schema]
         click.echo(json_schema_text(contract), nl=False)
     else:

@@ -37,6 +37,7 @@ class _Sweep:
     timeout: float | None
     retries: int
     on_start: Callable[[str], object] | None
+    on_end: Callable[[EngineRunResult], object] | None
 
 
 def run_engine(
@@ -59,6 +60,7 @@ def run_many(
     retries: int = 0,
     on_result: Callable[[EngineRunResult], object] | None = None,
     on_start: Callable[[str], object] | None = None,
+    on_end: Callable[[EngineRunResult], object] | None = None,
     inherit_env: bool = False,
 ) -> list[EngineRunResult]:
     """Run the engines, `jobs` at a time, and return their results in the order of the configs.
@@ -66,8 +68,9 @@ def run_many(
     Each run gets the environment of this process without any `PARAPHINA_*`, plus its own knobs;
     inherit_env lets the known knobs of this process through, telemetry append excepted.
     timeout: seconds per attempt, None for no limit. retries: further attempts after a failed or timed-out
-    one. on_result is called here, in this thread, as each run ends; on_start is told the run_id in the thread of the
-    run, before each attempt and before the files of an earlier run go.
+    one. on_result is called here, in this thread, as each run ends. In the thread of the run: on_start is told the
+    run_id, before each attempt and before the files of an earlier run go; on_end is told the result at once, so that
+    what it records outlives an interruption.
 
     A run that fails or runs out of time is a result like any other. Ctrl-C, or an error of on_result, stops
     every engine and leaves nothing half-written; should this process be killed, its engines are too.
@@ -76,7 +79,7 @@ def run_many(
     _check_limits(jobs, timeout, retries)
     plans = plan_runs(configs, inherit_env)
     with ThreadPoolExecutor(jobs) as pool, ProcessGroups() as groups:
-        sweep = _Sweep(groups, parse_metrics, timeout, retries, on_start)
+        sweep = _Sweep(groups, parse_metrics, timeout, retries, on_start, on_end)
         runs = [pool.submit(_run, plan, sweep) for plan in plans]
         for run in as_completed(runs):
             result = run.result()
@@ -100,6 +103,8 @@ def _run(plan: RunPlan, sweep: _Sweep) -> EngineRunResult:
     while result.status != "ok" and attempt <= sweep.retries:
         attempt += 1
         result = _attempt(plan, sweep, attempt)
+    if sweep.on_end is not None:
+        sweep.on_end(result)
     return result
 
 

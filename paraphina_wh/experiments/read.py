@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from paraphina_wh.experiments.toml_lines import line_of
 SHIPPED: Final = Path(__file__).parent / "specs"
 ALIASES: Final = {"exp08": "exp08_validation", "risk_regime": "exp04_risk_regime"}
 _AT: Final = re.compile(r"(?s)(.*) - at `\$(.*)`")
+_SYNTAX: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)")
+_FIELD: Final = re.compile(r"Object (contains unknown|missing required) field `(.*)`")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 _HINT: Final = "the form of the file: docs/experiment-files.md, or `paraphina-wh run --new NAME` for an example"
 
@@ -73,12 +76,13 @@ def _parse(text: str, path: Path) -> Spec:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        # The standard reader names the line at the end of its message.
-        raise WarehouseError(f"{path}: {error}", _HINT, exit_code=2) from error
+        at = _SYNTAX.fullmatch(str(error))
+        said = f"{path}:{at[2]}: {at[1]} (column {at[3]})" if at else f"{path}: {error}"
+        raise WarehouseError(said, _HINT, exit_code=2) from error
     try:
         spec = msgspec.convert(document, Spec)
     except msgspec.ValidationError as error:
-        raise _located(_problem_of(error), text, path) from error
+        raise _located(_problem_of(str(error)), text, path) from error
     if path.parent != SHIPPED:
         # Loaded late: the checks know every view, and the tests have checked what is shipped.
         from paraphina_wh.experiments.checks import find_problem
@@ -89,16 +93,28 @@ def _parse(text: str, path: Path) -> Spec:
     return spec
 
 
-def _problem_of(error: msgspec.ValidationError) -> Problem:
-    match = _AT.fullmatch(str(error))
-    if not match:
-        return Problem((), str(error))
-    steps = (key or (int(index) if index else None) for key, index in _STEP.findall(match[2]))
-    found = tuple(step for step in steps if step is not None)
-    return Problem(found, match[1].replace("Object ", "").replace("`null`", "nothing"))
+def _problem_of(said: str) -> Problem:
+    """Return what msgspec says in the words of the file."""
+    at = _AT.fullmatch(said)
+    message, where = (at[1], at[2]) if at else (said, "")
+    steps = tuple(int(index) if index else key for key, index in _STEP.findall(where) if key or index)
+    named = _FIELD.fullmatch(message)
+    if named and named[1] == "contains unknown":
+        return Problem((*steps, named[2]), f"there is no such key{_meant(named[2])}")
+    if named:
+        return Problem(steps, f"`{named[2]}` is missing")
+    if "enum value" in message:
+        choices = msgspec.json.schema(Spec)["$defs"]["Spec"]["properties"][steps[-1]]["enum"]
+        message = f"{message.partition('value ')[2]} is none of {', '.join(choices)}"
+    return Problem(steps, message.replace("`", ""))
+
+
+def _meant(key: str) -> str:
+    close = difflib.get_close_matches(key, [*Spec.__struct_encode_fields__, "file", "columns", "group_by"], n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
 
 
 def _located(problem: Problem, text: str, path: Path) -> WarehouseError:
-    where = ".".join(map(str, problem.path))
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem.path).removeprefix(".")
     line = line_of(text, problem.path)
     return WarehouseError(f"{path}:{line}: {where + ': ' if where else ''}{problem.message}", _HINT, exit_code=2)

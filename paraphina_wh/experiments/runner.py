@@ -202,11 +202,13 @@ def _execute(
 ) -> list[EngineRunResult]:
     by_name = {run.sidecar.run_name: run for run in runs}
 
-    def finish(result: EngineRunResult) -> None:
+    def end(result: EngineRunResult) -> None:
         run = by_name[result.run_id]
         write_sidecar(run.telemetry, _finished(run.sidecar, result))
+
+    def finish(result: EngineRunResult) -> None:
         progress.on_result(result)
-        intake.add(run)
+        intake.add(by_name[result.run_id])
 
     def begin(run_id: str) -> None:
         # Should the session be killed, half a telemetry file must not pass for a whole one.
@@ -219,6 +221,7 @@ def _execute(
         timeout=spec.timeout_sec,
         retries=options.retries,
         on_start=begin,
+        on_end=end,
         on_result=finish,
     )
     intake.flush()

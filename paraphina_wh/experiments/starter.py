@@ -24,5 +24,10 @@ def write_starter(warehouse: Warehouse, name: str) -> Path:
     path = warehouse.root / f"{name}.toml"
     if path.exists():
         raise WarehouseError(f"{path} is there already", "choose another name, or edit that file", exit_code=2)
-    write_atomically(path, _TEMPLATE.read_text().replace("@NAME@", name).encode())
+    write_atomically(path, starter_text(name).encode())
     return path
+
+
+def starter_text(name: str) -> str:
+    """Return the file for an experiment of this name."""
+    return _TEMPLATE.read_text(encoding="utf-8").replace("@NAME@", name)

@@ -1,0 +1,242 @@
+"""Every experiment that ships, at reduced size on the reference engine: columns, order, and values worked out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import paraphina_wh as wh
+from tests.conftest import Invoke
+
+_SETTINGS = "band_base,mm_size_eta,vol_ref,daily_loss_limit"
+_STDOUT = "pnl_realised,pnl_unrealised,pnl_total,kill_switch"
+_PATH = (
+    "pnl_total_end,max_drawdown,max_drawdown_time,time_to_kill,"
+    "regime_frac_normal,regime_frac_warning,regime_frac_hard,num_ticks"
+)
+_PATH_MEANS = "time_to_kill_mean,regime_frac_normal_mean,regime_frac_warning_mean,regime_frac_hard_mean"
+_EXP02 = "profile,band_mult,band_base,mm_size_eta_mult,mm_size_eta,vol_ref_mult,vol_ref,loss_mult,daily_loss_limit"
+_EXP04 = (
+    "run_id,duration_sec,returncode,experiment,profile,scenario,vol_scale,band_base,mm_size_eta,vol_ref_centre,"
+    f"vol_ref_override,daily_loss_limit,init_q_tao,repeat,telemetry_path,{_STDOUT}"
+)
+_EXP05 = f"run_id,duration_sec,returncode,experiment,profile,init_q_tao,{_SETTINGS},repeat,telemetry_path,{_STDOUT}"
+_RISK_KNOBS = "hedge_band_base,size_eta,vol_ref,delta_limit_usd_base"
+
+# Source: the artefact contract, sections 4 and 10. File -> header and number of rows at the reduced size.
+_EXPECTED = {
+    "exp02 --profiles balanced --repeats 1": {
+        "exp02_profile_grid/exp02_profile_grid_runs.csv": (
+            f"{_EXP02},seed,ticks,pnl_realised,pnl_unrealised,pnl_total,risk_regime,kill_switch,"
+            "dollar_delta_usd,basis_exposure_usd,returncode,stderr_truncated,stdout_truncated",
+            81,
+        ),
+        "exp02_profile_grid/exp02_profile_grid_summary.csv": (
+            f"{_EXP02},runs,pnl_total_mean,pnl_total_std,pnl_total_min,pnl_total_max,kill_switch_frac,hardlimit_frac",
+            81,
+        ),
+    },
+    "exp03 --repeats 1": {
+        "exp03_stress_search/exp03_stress_runs.csv": (
+            f"run_id,duration_sec,returncode,experiment,profile,init_q_tao,{_SETTINGS},repeat,{_STDOUT}",
+            15,
+        ),
+        "exp03_stress_search/exp03_stress_summary.csv": (
+            "profile,init_q_tao,pnl_realised_mean,pnl_unrealised_mean,pnl_total_mean,pnl_total_std,"
+            "kill_switch_frac,num_runs",
+            15,
+        ),
+    },
+    "exp04 --profiles balanced --repeats 2": {
+        "exp04_multi_scenario/exp04_runs.csv": (_EXP04, 30),
+        "exp04_multi_scenario/exp04_runs_with_ts.csv": (f"{_EXP04},{_PATH}", 30),
+        "exp04_multi_scenario/exp04_summary.csv": (
+            "profile,scenario,init_q_tao,pnl_realised_mean,pnl_unrealised_mean,pnl_total_mean,pnl_total_std,"
+            f"pnl_total_p5,pnl_total_p95,max_drawdown_mean,max_drawdown_std,{_PATH_MEANS},kill_switch_frac,num_runs",
+            15,
+        ),
+    },
+    "exp05 --repeats 1": {
+        "exp05_telemetry_validation/exp05_runs_raw.csv": (_EXP05, 15),
+        "exp05_telemetry_validation/exp05_runs_with_ts.csv": (f"{_EXP05},{_PATH}", 15),
+        "exp05_telemetry_validation/exp05_summary.csv": (
+            "profile,init_q_tao,pnl_total_mean,pnl_total_std,max_drawdown_mean,max_drawdown_std,"
+            f"{_PATH_MEANS},kill_switch_frac,num_runs",
+            15,
+        ),
+    },
+    "exp08_validation --repeats 2": {
+        "exp08_profile_validation/exp08_profile_runs.csv": (
+            "final_pnl,max_drawdown,risk_regime,kill_switch,profile,run_idx",
+            6,
+        ),
+        "exp08_profile_validation/exp08_profile_summary.csv": (
+            "profile,final_pnl_mean,final_pnl_std,max_drawdown_mean,max_drawdown_min,kill_prob",
+            3,
+        ),
+    },
+    "risk_regime --repeats 1": {
+        "exp04_risk_regime/exp04_risk_regime_runs.csv": (
+            f"final_pnl,max_drawdown,risk_regime,kill_switch,initial_q_tao,loss_limit_usd,run_idx,{_RISK_KNOBS}",
+            45,
+        ),
+        "exp04_risk_regime/exp04_risk_regime_summary.csv": (
+            "initial_q_tao,loss_limit_usd,final_pnl_mean,final_pnl_std,max_drawdown_mean,max_drawdown_min,kill_prob,"
+            f"{_RISK_KNOBS}",
+            45,
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize("line", _EXPECTED)
+def test_an_experiment_writes_its_tables(invoke: Invoke, tmp_path: Path, line: str) -> None:
+    done = invoke("run", *line.split(), "--engine", "reference", "--ticks", "12")
+    assert done.exit_code == 0, done.stderr
+    for name, (header, rows) in _EXPECTED[line].items():
+        text = (tmp_path / "runs" / name).read_text()
+        assert text.splitlines()[0] == header
+        assert pl.read_csv(tmp_path / "runs" / name).height == rows
+    # The same bytes from the warehouse alone.
+    before = {name: (tmp_path / "runs" / name).read_bytes() for name in _EXPECTED[line]}
+    again = invoke("run", *line.split(), "--engine", "reference", "--ticks", "12")
+    assert again.exit_code == 0, again.stderr
+    assert "0 runs, " in again.stderr
+    assert {name: (tmp_path / "runs" / name).read_bytes() for name in _EXPECTED[line]} == before
+
+
+# Replays recorded stdout by profile and inventory, whatever else it is told.
+_REPLAY = """
+import os, sys
+if "--version" in sys.argv:
+    sys.exit(1)
+inventory = float(os.environ["PARAPHINA_INIT_Q_TAO"])
+name = f"{os.environ['PARAPHINA_RISK_PROFILE']}_q{inventory:.0f}.stdout.txt"
+sys.stdout.write(open(os.path.join(@FOLDER@, name)).read())
+with open("arguments.txt", "a") as log:
+    log.write(" ".join(sys.argv[1:]) + "\\n")
+"""
+
+
+@pytest.fixture
+def replay(tmp_path: Path, recorded: Path) -> Path:
+    engine = tmp_path / "replay"
+    engine.write_text(f"#!{sys.executable}\n" + _REPLAY.replace("@FOLDER@", repr(str(recorded / "exp03_stdout"))))
+    engine.chmod(0o755)
+    return engine
+
+
+def test_exp03_on_recorded_stdout_gives_the_recorded_tables(
+    invoke: Invoke, tmp_path: Path, recorded: Path, replay: Path
+) -> None:
+    done = invoke("run", "exp03", "--engine", replay, "--seed", "none")
+    assert done.exit_code == 0, done.stderr
+    assert set((tmp_path / "arguments.txt").read_text().splitlines()) == {""}  # the engine is called without flags
+    for name in ("exp03_stress_runs.csv", "exp03_stress_summary.csv"):
+        made = pl.read_csv(tmp_path / "runs/exp03_stress_search" / name)
+        expected = pl.read_csv(recorded / "expected/exp03" / name)
+        assert made.columns == expected.columns
+        assert made.drop("duration_sec", strict=False).equals(expected.drop("duration_sec", strict=False))
+
+
+def test_exp03_passes_distinct_seeds_by_default(invoke: Invoke, tmp_path: Path, replay: Path) -> None:
+    invoke("run", "exp03", "--engine", replay, "--profiles", "balanced")
+    flags = (tmp_path / "arguments.txt").read_text().splitlines()
+    assert sorted(flags) == sorted([f"--seed {seed}" for seed in (1, 2, 3, 4)] * 5)
+    seeds = wh.open(tmp_path).sql("select repeat, seed, count(*) as n from runs group by all order by repeat")
+    assert seeds.rows() == [(0, 1, 5), (1, 2, 5), (2, 3, 5), (3, 4, 5)]
+
+
+_SWEEP = """
+name = "sweep"
+about = "three bands"
+mode = "both"
+profiles = ["balanced"]
+repeats = 2
+ticks = 10
+run_name = "sweep_band{band}_r{repeat}"
+[[axis]]
+band = [@BANDS@]
+[knobs]
+HEDGE_BAND_BASE = "band"
+"""
+
+
+def _write_sweep(tmp_path: Path, bands: str) -> Path:
+    (tmp_path / "sweep.toml").write_text(_SWEEP.replace("@BANDS@", bands))
+    return tmp_path / "sweep.toml"
+
+
+def test_a_file_of_the_user_runs_the_same_way(invoke: Invoke, tmp_path: Path) -> None:
+    file = _write_sweep(tmp_path, "4.0, 2.0")
+    done = invoke("run", file, "--engine", "reference")
+    assert done.exit_code == 0, done.stderr
+    runs = pl.read_csv(tmp_path / "runs/sweep/sweep_runs.csv")
+    assert runs["run_id"].to_list() == ["sweep_band4.0_r0", "sweep_band4.0_r1", "sweep_band2.0_r0", "sweep_band2.0_r1"]
+    assert runs["num_ticks"].to_list() == [10, 10, 10, 10]
+    summary = pl.read_csv(tmp_path / "runs/sweep/sweep_summary.csv")
+    assert summary.select("profile", "band", "num_runs").rows() == [("balanced", 2.0, 2), ("balanced", 4.0, 2)]
+    assert summary["pnl_total_mean"][1] == pytest.approx(runs["pnl_total"][:2].mean())
+    assert (tmp_path / "runs/sweep/experiment.toml").read_text() == file.read_text()
+
+
+def test_an_edited_grid_runs_only_what_is_new(invoke: Invoke, tmp_path: Path) -> None:
+    invoke("run", _write_sweep(tmp_path, "4.0, 2.0"), "--engine", "reference")
+    edited = _write_sweep(tmp_path, "1.0, 2.0, 4.0")
+    assert "sweep: 2 runs, 4 already there" in invoke("run", edited, "--engine", "reference").stderr
+    runs = pl.read_csv(tmp_path / "runs/sweep/sweep_runs.csv")
+    assert runs["band"].to_list() == [1.0, 1.0, 2.0, 2.0, 4.0, 4.0]
+
+
+def test_other_ticks_under_the_same_labels_are_refused_unless_fresh(invoke: Invoke, tmp_path: Path) -> None:
+    file = _write_sweep(tmp_path, "4.0")
+    invoke("run", file, "--engine", "reference")
+    refused = invoke("run", file, "--engine", "reference", "--ticks", "11")
+    assert (refused.exit_code, "is taken by a run with other options" in refused.stderr) == (2, True)
+    assert invoke("run", file, "--engine", "reference", "--ticks", "11", "--fresh").exit_code == 0
+    assert pl.read_csv(tmp_path / "runs/sweep/sweep_runs.csv")["num_ticks"].to_list() == [11, 11]
+
+
+def test_a_knob_of_the_grid_is_not_set_on_top(invoke: Invoke, tmp_path: Path) -> None:
+    file = _write_sweep(tmp_path, "4.0")
+    refused = invoke("run", file, "--engine", "reference", "--set", "HEDGE_BAND_BASE=1")
+    assert (refused.exit_code, "is set by the experiment itself" in refused.stderr) == (2, True)
+    assert invoke("run", file, "--engine", "reference", "--set", "MM_SIZE_ETA=2").exit_code == 0
+    (knobs,) = wh.open(tmp_path).sql("select distinct band_base, mm_size_eta from runs").rows()
+    assert knobs == (4.0, 2.0)
+
+
+# Fails for the first repeat, runs out of time for the second, behaves for the third.
+_MOODY = """
+import os, subprocess, sys, time
+if "--version" in sys.argv:
+    sys.exit(1)
+seed = sys.argv[sys.argv.index("--seed") + 1]
+if seed == "1":
+    sys.exit("no mood")
+if seed == "2":
+    time.sleep(60)
+subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
+"""
+
+
+def test_failures_are_rows_of_the_table(invoke: Invoke, tmp_path: Path) -> None:
+    engine = tmp_path / "moody"
+    engine.write_text(f"#!{sys.executable}\n{_MOODY}")
+    engine.chmod(0o755)
+    file = _write_sweep(tmp_path, "4.0")
+    done = invoke("run", file, "--engine", engine, "--repeats", "3", "--timeout", "2")
+    assert done.exit_code == 1
+    assert "sweep_band4.0_r0: exit code 1 (no mood)" in done.stderr
+    runs = pl.read_csv(tmp_path / "runs/sweep/sweep_runs.csv")
+    columns = ("run_id", "returncode", "duration_sec", "num_ticks", "kill_switch")
+    assert [tuple(row) for row in runs.with_columns(pl.col("duration_sec").round(0)).select(columns).rows()][:2] == [
+        ("sweep_band4.0_r0", 1, 0.0, None, False),
+        ("sweep_band4.0_r1", -1, 2.0, None, None),
+    ]
+    assert runs["num_ticks"][2] == 10
+    summary = pl.read_csv(tmp_path / "runs/sweep/sweep_summary.csv")
+    assert summary.select("kill_switch_frac", "num_runs").rows() == [(0.0, 3)]

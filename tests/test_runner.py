@@ -1,0 +1,138 @@
+"""A sweep that is cut short three times in three ways is finished by repeating the command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+import paraphina_wh as wh
+from paraphina_wh.sidecar import read_sidecar
+
+# 3 profiles x 5 inventories x 4 repeats.
+_SWEEP = """
+name = "sixty"
+about = "sixty runs"
+mode = "@MODE@"
+profiles = ["conservative", "balanced", "aggressive"]
+repeats = 4
+ticks = 5
+run_name = "sixty_{profile}_q{q:.0f}_r{repeat}"
+[[axis]]
+q = { from = -40.0, to = 40.0, step = 20.0 }
+[knobs]
+INIT_Q_TAO = "q"
+"""
+
+# Notes that it began and that it ended, each with what it ran.
+_ENGINE = """
+import os, runpy, sys, time
+if "--version" in sys.argv:
+    sys.exit(1)
+profile, seed = (sys.argv[sys.argv.index(flag) + 1] for flag in ("--profile", "--seed"))
+run = f"{profile} {float(os.environ['PARAPHINA_INIT_Q_TAO']):.0f} {int(seed) - 1}"
+def note(file):
+    with open(file, "a") as log:
+        log.write(f"{run} {os.getpid()}\\n")
+note("begun.txt")
+time.sleep(0.15)
+try:
+    runpy.run_module("paraphina_wh.reference_engine", run_name="__main__", alter_sys=True)
+finally:
+    note("ended.txt")
+"""
+
+
+@pytest.mark.parametrize("mode", ["stdout", "both"])
+def test_three_interruptions_lose_and_repeat_nothing(tmp_path: Path, mode: str) -> None:
+    engine = tmp_path / "engine"
+    engine.write_text(f"#!{sys.executable}\n{_ENGINE}")
+    engine.chmod(0o755)
+    (tmp_path / "sixty.toml").write_text(_SWEEP.replace("@MODE@", mode))
+    line = [sys.executable, "-m", "paraphina_wh", "run", "sixty.toml", "--engine", "./engine", "--jobs", "3"]
+
+    def finished() -> list[str]:
+        """Return the runs whose sidecars say that they ended well."""
+        sidecars = [read_sidecar(path) for path in (tmp_path / "runs").rglob("*.run.json")]
+        return [f"{s.profile} {s.labels['q']:.0f} {s.repeat}" for s in sidecars if s and s.status == "ok"]
+
+    def begin() -> subprocess.Popen[str]:
+        return subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    session = begin()
+    _wait_until(lambda: len(finished()) >= 8)
+    session.send_signal(signal.SIGINT)
+    _, stderr = session.communicate(timeout=30)
+    assert (session.returncode, "repeat the same command" in stderr) == (130, True)
+    kept = finished()
+    first = _times_begun(tmp_path, kept)
+
+    session = begin()
+    _wait_until(lambda: len(finished()) >= len(kept) + 8)
+    session.kill()
+    session.communicate(timeout=30)
+    _wait_until(lambda: not _running(tmp_path))
+    kept = finished()
+    second = _times_begun(tmp_path, kept)
+
+    session = begin()
+    _wait_until(lambda: len(finished()) >= len(kept) + 4 and bool(_running(tmp_path)))
+    killed = _kill_one(tmp_path)
+    _, stderr = session.communicate(timeout=60)
+    assert (session.returncode, "killed by signal 9" in stderr) == (1, True)
+
+    last = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert last.returncode == 0, last.stderr
+    assert "sixty: 1 runs, 59 already there" in last.stderr
+    answer = wh.open(tmp_path).sql("select count(*), count(distinct label), count(distinct plan_key) from runs")
+    good = wh.open(tmp_path).sql("select count(*), count(distinct plan_key) from runs where status = 'ok'")
+    assert (answer.rows(), good.rows()) == ([(60, 60, 60)], [(60, 60)])
+    # Whatever had ended well at an interruption was not begun again.
+    assert _times_begun(tmp_path, first) == first
+    assert _times_begun(tmp_path, second) == second
+    assert _times_begun(tmp_path, [killed]) == {killed: 2}
+
+
+def _times_begun(root: Path, runs: Iterable[str]) -> dict[str, int]:
+    times = Counter(entry.rpartition(" ")[0] for entry in _notes(root / "begun.txt"))
+    return {run: times[run] for run in runs}
+
+
+def _notes(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def _running(root: Path) -> list[str]:
+    """Return what has begun and neither ended nor died."""
+    return [entry for entry in _notes(root / "begun.txt") if entry not in _notes(root / "ended.txt") and _alive(entry)]
+
+
+def _alive(entry: str) -> bool:
+    try:
+        state = Path(f"/proc/{entry.split()[-1]}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
+
+
+def _kill_one(root: Path) -> str:
+    """Kill an engine that has just begun, and return what it ran."""
+    seen = len(_notes(root / "begun.txt"))
+    _wait_until(lambda: len(_notes(root / "begun.txt")) > seen)
+    entry = _notes(root / "begun.txt")[-1]
+    os.kill(int(entry.split()[-1]), signal.SIGKILL)
+    return entry.rpartition(" ")[0]
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
