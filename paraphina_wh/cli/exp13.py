@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paraphina_wh.cli.exp11 import gate_option, holds, mark_reference, print_alignment
+from paraphina_wh.cli.exp11 import gate_option, holds, level_option, mark_reference, print_alignment
 from paraphina_wh.cli.experiment import print_plan
 from paraphina_wh.cli.ingest import tell
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
-from paraphina_wh.cli.output import notice, print_json, tell_appended, warn
+from paraphina_wh.cli.output import notice, print_frame, print_json, tell_appended, warn
 from paraphina_wh.cli.sessions import engine_options, grid_options, told_progress
 from paraphina_wh.experiments.read import find_experiment
 from paraphina_wh.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from paraphina_wh.alignment import Gate
     from paraphina_wh.experiments.exp13 import Exp13
+    from paraphina_wh.experiments.planning import RunOptions
 
 _SPEC = find_experiment("exp13").spec
 
@@ -28,6 +30,9 @@ _SPEC = find_experiment("exp13").spec
 @engine_options(_SPEC.timeout_sec)
 @click.option("--dry-run", is_flag=True, help="Print the runs and what would be done, and stop.")
 @click.option("--allow-mixed", is_flag=True, help="Let rows of the reference and a real engine share the dataset.")
+@click.option("--until-decided", is_flag=True, help="Add runs until every budget has a verdict; needs --max-runs.")
+@click.option("--max-runs", type=click.IntRange(min=1), metavar="N", help="With --until-decided: most runs a profile.")
+@level_option
 @gate_option
 @format_option
 @examples(
@@ -42,7 +47,10 @@ def exp13(
     dataset: str | None,
     dry_run: bool,
     allow_mixed: bool,
-    gate: str | None,
+    until_decided: bool,
+    max_runs: int | None,
+    level: float | None,
+    gate: Gate | None,
     style: str,
     **options: Any,
 ) -> None:
@@ -50,6 +58,9 @@ def exp13(
 
     Runs every profile and repeat, takes the telemetry in, appends to the dataset, prints summary and alignment.
     Repeating the command resumes: finished runs are not run again. Exit code 1 when a run failed.
+
+    With --until-decided seeds are added in batches until the evidence of these runs decides every budget; --level holds
+    for all looks together.
     """
     from paraphina_wh.experiments.exp13 import run_exp13
     from paraphina_wh.experiments.planning import RunOptions
@@ -58,10 +69,41 @@ def exp13(
     if dry_run:
         print_plan(warehouse, find_experiment("exp13"), session, style)
         return
+    if until_decided != (max_runs is not None):
+        raise click.UsageError("--until-decided and --max-runs N go together")
+    if max_runs is not None:
+        _until_decided(warehouse, session, max_runs, dataset, level or 0.95, allow_mixed, gate, style)
+        return
     with told_progress("exp13") as told:
-        made = run_exp13(warehouse, session, dataset, told, allow_mixed=allow_mixed)
+        made = run_exp13(warehouse, session, dataset, told, allow_mixed=allow_mixed, level=level)
     _print_exp13(made, style)
-    if not made.session.complete or made.alignment is None or (gate and not holds(made.alignment)):
+    if not made.session.complete or made.alignment is None or (gate and not holds(made.alignment, gate)):
+        click.get_current_context().exit(1)
+
+
+def _until_decided(
+    warehouse: Warehouse,
+    session: RunOptions,
+    max_runs: int,
+    dataset: str | None,
+    level: float,
+    allow_mixed: bool,
+    gate: Gate | None,
+    style: str,
+) -> None:
+    from paraphina_wh.experiments.until_decided import run_until_decided
+
+    with told_progress("exp13") as told:
+        done = run_until_decided(warehouse, session, max_runs, dataset, told, level=level, allow_mixed=allow_mixed)
+    if style == "table":
+        _print_exp13(done.made, style)
+        click.echo(f"\n=== Verdicts of the looks at these runs, {100 * level:.6g} % over all looks together ===")
+    print_frame(done.verdicts, style)
+    notice(f"wrote {done.path}")
+    shut = done.objections(gate) if gate in ("evidence", "strict") else []
+    for text in shut:
+        warn(f"gate {gate}: {text}")
+    if not done.complete or shut or (gate == "points" and not holds(done.made.alignment)):
         click.get_current_context().exit(1)
 
 

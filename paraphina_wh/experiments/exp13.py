@@ -9,7 +9,7 @@ from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.datasets import Appended, Selection, append_research_rows, check_engine_of, dataset_file
 from paraphina_wh.engine import find_engine
 from paraphina_wh.experiments.planning import RunOptions
-from paraphina_wh.experiments.read import find_experiment
+from paraphina_wh.experiments.read import Experiment, find_experiment
 from paraphina_wh.experiments.runner import Progress, Session, run_grid
 from paraphina_wh.export import write_alignment
 from paraphina_wh.summary import Summary, summarise
@@ -34,10 +34,15 @@ def run_exp13(
     progress: Progress | None = None,
     *,
     allow_mixed: bool = False,
+    experiment: Experiment | None = None,
+    out_dir: Path | None = None,
+    level: float | None = None,
 ) -> Exp13:
     """Run the telemetry harness and bring dataset, summary and alignment up to date.
 
     Summary and alignment cover the whole dataset file, rows of earlier sessions included.
+    experiment: a variant of exp13. out_dir: for the alignment, by default the folder of the contract.
+    level: confidence level of its bounds.
     Raises: WarehouseError (exit code 2) before the first run when the plan cannot be run.
     """
     progress = progress or Progress()
@@ -46,10 +51,11 @@ def run_exp13(
     progress.on_engine(engine)
     if not allow_mixed:
         check_engine_of(file, engine.kind)
-    session = run_grid(warehouse, find_experiment("exp13"), options, engine, progress)
+    session = run_grid(warehouse, experiment or find_experiment("exp13"), options, engine, progress)
     selection = Selection(run_ids=tuple(session.run_ids))
     appended = append_research_rows(warehouse, file, selection=selection, allow_mixed=allow_mixed)
     if not (appended.appended or appended.already_there):
         return Exp13(session, appended)
-    alignment = align(warehouse, file)
-    return Exp13(session, appended, summarise(warehouse, file), alignment, write_alignment(warehouse, alignment))
+    alignment = align(warehouse, file, level=level)
+    written = write_alignment(warehouse, alignment, out_dir)
+    return Exp13(session, appended, summarise(warehouse, file), alignment, written)
