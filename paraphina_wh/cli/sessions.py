@@ -100,14 +100,18 @@ def told_progress(label: str) -> Iterator[Progress]:
     """Show a session on stderr: the engine, the plan, a bar, and every failure."""
     from paraphina_wh.experiments.runner import Progress
 
+    done = 0
     with progress(unit="runs", label=label) as bar:
 
         def plan(to_run: int, kept: int) -> None:
-            bar.set_total(to_run)
+            # A command may plan several times: the bar goes on from where it is.
+            bar.set_total(done + to_run)
             there = f", {kept} already there" if kept else ""
             notice(f"{label}: {to_run} runs{there}")
 
         def count(result: EngineRunResult) -> None:
+            nonlocal done
+            done += 1
             bar.advance()
             if result.error:
                 warn(f"{result.run_id}: {result.error}{_last_words(result)}")
