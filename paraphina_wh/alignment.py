@@ -1,30 +1,50 @@
-"""The alignment: does each risk tier keep its budgets in a dataset?"""
+"""The alignment: does each risk tier keep its budgets in a dataset, and how sure is that?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
 from paraphina_wh.datasets import dataset_file, read_dataset
-from paraphina_wh.datasets.read import check_columns, count_reference_runs, count_skipped
+from paraphina_wh.datasets.read import check_columns, count_reference_runs, count_skipped, keep_runs, set_level
+from paraphina_wh.evidence import BUDGETS, check_level
 from paraphina_wh.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Gate = Literal["points", "evidence", "strict"]
+
+# The columns that both frames of an alignment begin with.
+TIER_COLUMNS: Final = ("risk_tier", "n_runs", "budget_max_kill_prob", "budget_max_dd_abs", "budget_min_final_pnl_mean")
+_LAST_CONTRACT_COLUMN: Final = "emp_score"
+_CLOSES: Final = {"evidence": ("fail",), "strict": ("fail", "undecided")}
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """The view `alignment` of one dataset file.
+    """The view `alignment` of one dataset file, one row per risk tier in the order conservative, balanced, aggressive.
 
-    frame: the 15 columns of the contract, one row per risk tier in the order conservative, balanced, aggressive.
+    frame: the 15 columns of the contract: point estimates, every line counted.
+    evidence: risk_tier, n_runs, the budgets, then bounds and verdicts; identical repeats counted once.
     skipped_lines: lines that are no runs; blank ones are not counted.
     reference_runs: runs of the reference engine, which are no evidence about the real one.
     """
 
     file: Path
     frame: pl.DataFrame
+    evidence: pl.DataFrame
     skipped_lines: int
     reference_runs: int
+
+    @property
+    def combined(self) -> pl.DataFrame:
+        """Return the columns of the contract, followed by those of the evidence."""
+        return pl.concat([self.frame, self.evidence.drop(TIER_COLUMNS)], how="horizontal")
 
     @property
     def warnings(self) -> list[str]:
@@ -35,17 +55,67 @@ class Alignment:
             for tier, n_runs in unmeasured.select("risk_tier", "n_runs").iter_rows()
         ]
 
+    @property
+    def decided(self) -> bool:
+        """Tell whether every budget of every tier has the verdict pass or fail."""
+        return not any("undecided" in tier for tier in self.evidence.select(pl.col("^.*_verdict$")).iter_rows())
 
-def align(warehouse: Warehouse, dataset: str | Path | None = None) -> Alignment:
-    """Compare the runs of a dataset file with the risk budgets; see sql/52_alignment.sql for the formulas.
+    def objections(self, gate: Gate) -> list[str]:
+        """Return what keeps a gate shut, a phrase for each tier and budget; an empty list opens it.
+
+        points: an ok column of the contract is not True. evidence: a verdict is fail, or no tier has runs, which
+        would leave nothing to judge. strict: a verdict is fail or undecided.
+        """
+        if gate == "points":
+            return self._phrases(
+                self.frame, "emp_{}_ok", (False, None), {False: "not within budget", None: "not measured"}
+            )
+        if not self.evidence["n_runs"].sum():
+            return ["no tier has runs"]
+        return self._phrases(self.evidence, "{}_verdict", _CLOSES[gate], {})
+
+    @staticmethod
+    def _phrases(frame: pl.DataFrame, column: str, closing: Sequence[object], words: dict[object, str]) -> list[str]:
+        return [
+            f"{row['risk_tier']}: {budget.name} {words.get(verdict, verdict)}"
+            for row in frame.iter_rows(named=True)
+            for budget in BUDGETS
+            if (verdict := row[column.format(budget.key)]) in closing
+        ]
+
+
+def align(
+    warehouse: Warehouse,
+    dataset: str | Path | None = None,
+    *,
+    level: float | None = None,
+    run_ids: Sequence[str] | None = None,
+) -> Alignment:
+    """Compare the runs of a dataset file with the risk budgets; see sql/55_evidence.sql, sql/56_alignment.sql.
 
     A run is a JSON object with a final PnL and a drawdown under one of the accepted names. The number of ticks is
     not asked for, unlike in the summary: the smallest record that other tools write has none.
 
-    Raises: WarehouseError when the file is missing (exit code 2), holds no runs, or names a column nowhere.
+    level: one-sided confidence level of the bounds; None is that of the view `evidence_settings`.
+    run_ids: only these runs of the file count; None is all of them.
+    Raises: WarehouseError when the file is missing or the level is none (exit code 2), when the file holds no runs,
+    or names a column nowhere.
     """
+    if level is not None:
+        check_level(level)
     file = dataset_file(warehouse, dataset)
     with read_dataset(file) as connection:
         check_columns(connection, file)
-        frame: pl.DataFrame = connection.sql("SELECT * EXCLUDE (dataset) FROM alignment").pl()
-        return Alignment(file, frame, count_skipped(connection, "is_run"), count_reference_runs(connection))
+        if level is not None:
+            set_level(connection, level)
+        skipped = count_skipped(connection, "is_run")
+        if run_ids is not None:
+            keep_runs(connection, run_ids)
+        frame, evidence = _tables(connection)
+        return Alignment(file, frame, evidence, skipped, count_reference_runs(connection))
+
+
+def _tables(connection: DuckDBPyConnection) -> tuple[pl.DataFrame, pl.DataFrame]:
+    both: pl.DataFrame = connection.sql("SELECT * EXCLUDE (dataset) FROM alignment").pl()
+    contract = both.columns.index(_LAST_CONTRACT_COLUMN) + 1
+    return both[:, :contract], both.select(*TIER_COLUMNS, *both.columns[contract:])

@@ -9,7 +9,7 @@ import polars as pl
 
 from paraphina_wh import catalog
 from paraphina_wh.alignment import Alignment, align
-from paraphina_wh.datasets import Appended, append_research_rows, dataset_file
+from paraphina_wh.datasets import Appended, append_research_rows, open_dataset
 from paraphina_wh.ingest import Options, Report, ingest_paths
 from paraphina_wh.query import run_query
 from paraphina_wh.summary import Summary, summarise
@@ -76,7 +76,7 @@ class OpenWarehouse:
 
     def export_dataset(self, dataset: str | Path | None = None) -> Appended:
         """Append the research rows that a dataset file lacks, by default to the newest version."""
-        return append_research_rows(self.warehouse, dataset_file(self.warehouse, dataset))
+        return append_research_rows(self.warehouse, open_dataset(self.warehouse, dataset))
 
 
 def open_warehouse(root: str | Path = ".", warehouse: str | Path | None = None) -> OpenWarehouse:

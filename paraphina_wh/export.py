@@ -10,7 +10,7 @@ import polars as pl
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.catalog import connect
 from paraphina_wh.commit import write_atomically
-from paraphina_wh.datasets import append_research_rows, dataset_file, research_lines
+from paraphina_wh.datasets import append_research_rows, open_dataset, research_lines
 from paraphina_wh.datasets.rows import ALL_ROWS, Selection
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.summary import Summary, summary_text
@@ -18,6 +18,7 @@ from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse
 
 ALIGNMENT_CSV = Path("runs/exp11_research_alignment/exp11_alignment.csv")
+EVIDENCE_CSV = "exp11_evidence.csv"
 SUMMARY_TEXT = Path("runs/research_summary/research_summary.txt")
 
 
@@ -35,20 +36,28 @@ def export_dataset(
     Raises: WarehouseError as `append_research_rows` does.
     """
     if out is None:
-        file = dataset_file(warehouse, dataset)
+        file = open_dataset(warehouse, dataset)
         return append_research_rows(warehouse, file, selection=selection, allow_mixed=allow_mixed).file
     return _write(out, research_lines(warehouse, selection, allow_mixed=allow_mixed))
 
 
 def write_alignment(warehouse: Warehouse, alignment: Alignment, out_dir: Path | None = None) -> Path:
-    """Write an alignment as `exp11_alignment.csv`, by default in `runs/exp11_research_alignment/` below ROOT."""
+    """Write an alignment as `exp11_alignment.csv` and return that path; beside it goes `exp11_evidence.csv`.
+
+    out_dir: by default `runs/exp11_research_alignment/` below ROOT.
+    """
     path = warehouse.root / ALIGNMENT_CSV if out_dir is None else out_dir / ALIGNMENT_CSV.name
+    _write(path.with_name(EVIDENCE_CSV), csv_bytes(alignment.evidence))
     return _write(path, csv_bytes(alignment.frame))
 
 
 def export_alignment(warehouse: Warehouse, dataset: str | Path | None = None, *, out: Path | None = None) -> Path:
-    """Write the alignment of a dataset file as CSV. Raises: WarehouseError as `align` does."""
-    return _write(out or warehouse.root / ALIGNMENT_CSV, csv_bytes(align(warehouse, dataset).frame))
+    """Write the alignment of a dataset file and its evidence, or to `out` the alignment alone, and return its path.
+
+    Raises: WarehouseError as `align` does.
+    """
+    alignment = align(warehouse, dataset)
+    return write_alignment(warehouse, alignment) if out is None else _write(out, csv_bytes(alignment.frame))
 
 
 def export_summary(warehouse: Warehouse, summary: Summary, *, out: Path | None = None) -> Path:

@@ -134,7 +134,7 @@ def _confine(connection: duckdb.DuckDBPyConnection, readable: Warehouse, spill: 
     # A folder whose name holds glob characters is asked for in its escaped form.
     folders = ", ".join(
         sql_text(f"{name}/")
-        for folder in (readable.telemetry, readable.runs, readable.datasets)
+        for folder in readable.tables
         for name in (str(folder), catalog.no_glob(str(folder)))
     )
     for setting in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from paraphina_wh.telemetry.shape import TICKS, column_types
+from paraphina_wh.telemetry.shape import MC_RUNS, TICKS, column_types
 
 # Columns of a `datasets` Parquet file; meaning and units: sql/30_dataset_rows.sql.
 DATASET_COLUMNS: Final = {
@@ -12,6 +12,9 @@ DATASET_COLUMNS: Final = {
     "byte_offset": "BIGINT",
     "bytes": "BIGINT",
     "line": "VARCHAR",
+    "raw": "BLOB",
+    "is_terminated": "BOOLEAN",
+    "prefix_sha256": "VARCHAR",
     "dataset_path": "VARCHAR",
     "is_blank": "BOOLEAN",
     "is_run": "BOOLEAN",
@@ -33,6 +36,32 @@ DATASET_COLUMNS: Final = {
     "run_id": "VARCHAR",
     "experiment": "VARCHAR",
     "engine": "VARCHAR",
+    "evidence_id": "VARCHAR",
+}
+
+# Where a row of an imported file comes from; meaning: sql/44_mc_runs.sql.
+_PROVENANCE: Final = {"source_path": "VARCHAR", "source_sha256": "VARCHAR", "ingested_at": "VARCHAR"}
+
+# Columns of a `mc_runs` Parquet file; the record is declared in telemetry/record.py.
+MC_RUNS_COLUMNS: Final = {**_PROVENANCE, **column_types(MC_RUNS), "extra": "VARCHAR"}
+
+# Columns of a `summaries` Parquet file; meaning and units: sql/45_imported_summaries.sql.
+SUMMARY_COLUMNS: Final = {
+    **_PROVENANCE,
+    "row_no": "BIGINT",
+    "experiment": "VARCHAR",
+    "profile": "VARCHAR",
+    "initial_q_tao": "DOUBLE",
+    "loss_limit_usd": "DOUBLE",
+    "final_pnl_mean": "DOUBLE",
+    "final_pnl_std": "DOUBLE",
+    "max_drawdown_mean": "DOUBLE",
+    "kill_prob": "DOUBLE",
+    "hedge_band_base": "DOUBLE",
+    "size_eta": "DOUBLE",
+    "vol_ref": "DOUBLE",
+    "delta_limit_usd_base": "DOUBLE",
+    "row_json": "VARCHAR",
 }
 
 

@@ -2,15 +2,19 @@
 --
 -- Grain:  one row per line of a dataset file (dataset, line_no), whatever it holds.
 -- Reads:  datasets/dataset=<name>/<batch>.parquet. Paths are relative to the warehouse folder.
--- Note:   a line stored twice counts once. The names a column may go by in the file are tried row by row, and the
---         first usable value counts: see import/dataset_lines.sql. Numbers are null where the file says NaN.
+-- Note:   a line stored twice counts once; a last line that was completed later counts as it is now. The names a
+--         column may go by in the file are tried row by row, and the first usable value counts: see
+--         import/dataset_lines.sql. Numbers are null where the file says NaN.
 --
 -- Columns:
 --   dataset               | -         | name of the dataset: its file without the ending (folder key)
 --   line_no               | -         | line of the file, from 1
 --   byte_offset           | bytes     | where the line starts in the file
 --   bytes                 | bytes     | length of the line without its newline
---   line                  | -         | the exact text of the line
+--   line                  | -         | the text of the line; U+FFFD for bytes that are not UTF-8
+--   raw                   | -         | the exact bytes of a line that is not UTF-8; null where the text is exact
+--   is_terminated         | -         | a newline ends the line; false only for the last line of a file that lacks it
+--   prefix_sha256         | -         | SHA-256 of the file through this line; stands at the end of each stretch appended
 --   dataset_path          | -         | dataset file, relative to ROOT when below it
 --   is_blank              | -         | nothing but white space
 --   is_run                | -         | a JSON object with a final PnL and a drawdown: the alignment counts it
@@ -32,14 +36,20 @@
 --   run_id                | -         | run in the warehouse; null in rows that name none
 --   experiment            | -         | experiment of the run; null in rows that name none
 --   engine                | -         | reference for the embedded engine; anything else, or null, is a real one
+--   evidence_id           | -         | equal for identical repeats of a run; null in rows that name none
 CREATE OR REPLACE VIEW dataset_rows AS
 SELECT
-    dataset, line_no, byte_offset, bytes, line, dataset_path, is_blank, is_run, is_complete,
+    dataset, line_no, byte_offset, bytes, line, raw, coalesce(is_terminated, true) AS is_terminated, prefix_sha256,
+    dataset_path, is_blank, is_run, is_complete,
     timestamp_utc, label, profile, telemetry_path, notes,
     num_ticks, final_pnl, max_pnl, min_pnl, max_drawdown, frac_normal, frac_warning, frac_hard, kill_prob,
-    run_id, experiment, engine
+    run_id, experiment, engine, evidence_id
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY dataset, line_no ORDER BY byte_offset, line) AS nth
+    SELECT
+        *,
+        row_number() OVER (
+            PARTITION BY dataset, line_no ORDER BY byte_offset, bytes DESC, is_terminated DESC
+        ) AS nth
     FROM read_parquet(
         'datasets/*/*.parquet',
         hive_partitioning = true,

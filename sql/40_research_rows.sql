@@ -1,6 +1,6 @@
 -- research_rows: the warehouse's telemetry runs in the shape of the research dataset.
 --
--- Grain:  one row per run with telemetry that ended well (run_id).
+-- Grain:  one row per run with telemetry that ended well (run_id); rows of imported tables are none.
 -- Reads:  runs, profile_centres.
 -- Note:   the first 20 columns and their order are a contract. band_base to vol_scale are the constants of the
 --         profile, not the knobs of the run: those are knob_* and cfg_hash after column 20.
@@ -67,7 +67,8 @@ SELECT
     r.n_hedges,
     r.n_exits,
     r.volume_tao,
-    r.fees_usd
+    r.fees_usd,
+    r.evidence_id
 FROM runs r
 LEFT JOIN profile_centres c ON r.profile = c.profile
-WHERE r.status = 'ok' AND r.num_ticks IS NOT NULL;
+WHERE r.status = 'ok' AND r.num_ticks IS NOT NULL AND coalesce(r.source_kind, 'telemetry') <> 'csv';

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ def verdicts(report: Report) -> dict[str, str]:
 def _views(query: str) -> list[str]:
     """Return the views that a query names, after those they read: to connect with all of them takes longer."""
     base = ("profile_centres", "run_ledger", "runs", "ticks")
-    return [name for name in view_names() if name in base or name in query]
+    return [name for name in view_names() if name in base or re.search(rf"\b{name}\b", query)]
 
 
 def ask(warehouse: Warehouse, query: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -20,7 +20,7 @@ LAYERS = [
     ["experiments"],
     ["ingest", "engine", "datasets", "presets", "rerun", "export", "summary", "alignment", "evidence", "query", "check"]
     + ["status", "dictionary"],
-    ["catalog", "sidecar", "ledger", "tables"],
+    ["catalog", "sidecar", "ledger", "tables", "candidates"],
     ["warehouse", "telemetry", "commit", "formats", "text"],
     ["errors"],
 ]

@@ -15,6 +15,7 @@ import pytest
 from paraphina_wh.catalog import connect, view_files
 from paraphina_wh.datasets import (
     COLUMNS,
+    Mirrored,
     Selection,
     append_research_rows,
     dataset_file,
@@ -286,29 +287,20 @@ def test_a_dataset_of_other_tools_is_mirrored_as_it_is(root: Warehouse) -> None:
     file.parent.mkdir()
     file.write_bytes(b'{"label": "a\xff"}\r\n{"label": "b"}')  # not UTF-8, CRLF, no newline at the end
 
-    assert mirror_dataset(root, file) == 2
-    assert mirror_dataset(root, file) == 0
+    assert mirror_dataset(root, file) == Mirrored(file, "study", lines=2, skipped_lines=2)
+    assert mirror_dataset(root, file) == Mirrored(file, "study", already_there=2)
     with connect(root) as connection:
         rows = connection.execute(
-            "SELECT dataset, line_no, byte_offset, bytes, line, dataset_path FROM dataset_rows ORDER BY line_no"
+            "SELECT dataset, line_no, byte_offset, bytes, line, raw, is_terminated, dataset_path"
+            " FROM dataset_rows ORDER BY line_no"
         ).fetchall()
     assert rows == [
-        ("study", 1, 0, 16, '{"label": "a\ufffd"}\r', "old/study.jsonl"),
-        ("study", 2, 17, 14, '{"label": "b"}', "old/study.jsonl"),
+        ("study", 1, 0, 16, '{"label": "a\ufffd"}\r', b'{"label": "a\xff"}\r', True, "old/study.jsonl"),
+        ("study", 2, 17, 14, '{"label": "b"}', None, False, "old/study.jsonl"),
     ]
     with file.open("ab") as out:
-        out.write(b'\n{"label": "c"}\n')
-    assert mirror_dataset(root, file) == 1
-
-
-def test_a_file_that_was_edited_is_refused(root: Warehouse, dataset: Path) -> None:
-    add_runs(root, [run("x"), run("y")])
-    append_research_rows(root, dataset)
-    dataset.write_text(dataset.read_text().replace('"label": "y"', '"label": "z"'))
-
-    with pytest.raises(WarehouseError, match="line 2 is no longer what the warehouse holds") as caught:
-        append_research_rows(root, dataset)
-    assert "restore the file" in caught.value.hint
+        out.write(b'\n{"final_pnl": 1, "max_drawdown": NaN}\n')
+    assert mirror_dataset(root, file) == Mirrored(file, "study", lines=1, runs=1, already_there=2)
 
 
 def test_a_file_that_was_lost_is_restored_from_the_warehouse(root: Warehouse, dataset: Path) -> None:
@@ -347,6 +339,20 @@ def test_the_default_dataset_is_the_newest_version(root: Warehouse) -> None:
     assert dataset_file(root, "/elsewhere/x.jsonl") == Path("/elsewhere/x.jsonl")
 
 
+def test_a_dataset_may_be_named_in_short(root: Warehouse) -> None:
+    (root.root / "research_dataset_v4.jsonl").touch()
+    (root.root / "study.jsonl").touch()
+
+    assert dataset_file(root, "v002") == root.root / "research_dataset_v002.jsonl"
+    assert dataset_file(root, "v2") == root.root / "research_dataset_v002.jsonl"
+    assert dataset_file(root, "v004") == root.root / "research_dataset_v4.jsonl"  # the file there is
+    assert dataset_file(root, "research_dataset_v012") == root.root / "research_dataset_v012.jsonl"
+    assert dataset_file(root, "study") == root.root / "study.jsonl"
+    assert dataset_file(root, "nowhere") == root.root / "nowhere"
+    (root.root / "v002").touch()
+    assert dataset_file(root, "v002") == root.root / "v002"
+
+
 def test_a_missing_file_cannot_be_mirrored(root: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="cannot read") as caught:
         mirror_dataset(root, root.root / "nowhere.jsonl")
@@ -369,6 +375,7 @@ def test_the_smallest_record_of_other_tools_is_a_run_but_not_a_complete_one() ->
         "line_no": 8,
         "byte_offset": 700,
         "bytes": len(line) - 1,
+        "is_terminated": True,
         "dataset_path": "x.jsonl",
         "is_blank": False,
         "is_run": True,
@@ -391,7 +398,7 @@ def test_views_on_datasets_keep_to_sql_that_other_engines_run(view: str) -> None
     assert [word for word in own if word in statement] == []
 
 
-@pytest.mark.parametrize("view", ["dataset_rows", "research_summary", "run_ranking", "alignment"])
+@pytest.mark.parametrize("view", ["dataset_rows", "research_summary", "run_ranking"])
 def test_every_column_of_the_views_has_a_line_of_its_own(root: Warehouse, view: str) -> None:
     documented = re.findall(r"^--   (\w+) +\| \S+ +\| .+$", view_files()[view].read_text(), re.MULTILINE)
     with connect(root) as connection:

@@ -14,32 +14,43 @@ from paraphina_wh.warehouse import Warehouse
 if TYPE_CHECKING:
     import polars as pl
 
-    from paraphina_wh.alignment import Alignment
+    from paraphina_wh.alignment import Alignment, Gate
 
 gate_option = click.option(
     "--gate",
-    type=click.Choice(["points"]),
-    help="Exit with 1 unless every budget holds: points compares the means of the CSV.",
+    type=click.Choice(["points", "evidence", "strict"]),
+    help="Exit with 1 unless points: the means keep every budget; evidence: no verdict is fail; strict: all are pass.",
+)
+level_option = click.option(
+    "--level", type=float, metavar="P", help="Confidence level of the one-sided bounds; by default 0.95."
 )
 
 
-def holds(alignment: Alignment | None) -> bool:
-    """Tell whether every budget holds by its point estimate; a tier without runs proves nothing."""
+def holds(alignment: Alignment | None, gate: Gate = "points") -> bool:
+    """Tell whether the gate is open, and say on stderr which tiers and budgets keep it shut."""
     if alignment is None:
         return False
-    verdicts = alignment.frame.select("emp_kill_ok", "emp_dd_ok", "emp_pnl_ok")
-    return all(cell is True for row in verdicts.iter_rows() for cell in row)
+    objections = alignment.objections(gate)
+    for text in objections:
+        warn(f"gate {gate}: {text}")
+    return not objections
 
 
 def print_alignment(alignment: Alignment, style: str) -> None:
-    """Print the alignment, its warnings and what was left out."""
+    """Print the alignment, its warnings and what was left out.
+
+    A table is followed by that of the evidence; JSON objects hold both; CSV and Markdown are the contract's columns.
+    """
     for text in alignment.warnings:
         warn(text)
     if alignment.skipped_lines:
         warn(f"{alignment.file.name}: {alignment.skipped_lines} lines are no runs, left out")
     if style == "table":
         click.echo("=== Alignment with the risk budgets ===")
-    print_frame(upright(alignment.frame) if style == "table" else alignment.frame, style)
+        print_frame(upright(alignment.frame))
+        _print_evidence(alignment)
+    else:
+        print_frame(alignment.combined if style in ("json", "jsonl") else alignment.frame, style)
 
 
 def mark_reference(alignment: Alignment, style: str) -> None:
@@ -60,22 +71,44 @@ def upright(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _print_evidence(alignment: Alignment) -> None:
+    from paraphina_wh.evidence import verdict_table
+
+    level = 100 * alignment.evidence["level"][0]
+    click.echo(f"\n=== Evidence: one-sided bounds at {level:.6g} %, identical repeats counted once ===")
+    print_frame(verdict_table(alignment.evidence))
+
+
 @click.command()
 @click.option("--dataset", metavar="FILE", help="Dataset file; by default the newest version.")
-@click.option("--out-dir", type=click.Path(path_type=Path), help="Folder for the CSV; by default the contract's.")
+@click.option("--out-dir", type=click.Path(path_type=Path), help="Folder for the CSVs; by default the contract's.")
+@level_option
 @gate_option
 @format_option
-@examples("paraphina-wh run exp11 --dataset research_dataset_v001.jsonl --gate points")
+@examples(
+    "paraphina-wh run exp11 --dataset research_dataset_v001.jsonl --gate points",
+    "paraphina-wh run exp11 --level 0.99 --gate strict",
+)
 @pass_warehouse
-def exp11(warehouse: Warehouse, dataset: str | None, out_dir: Path | None, gate: str | None, style: str) -> None:
-    """Compare a dataset with the risk budgets and write exp11_alignment.csv."""
+def exp11(
+    warehouse: Warehouse,
+    dataset: str | None,
+    out_dir: Path | None,
+    level: float | None,
+    gate: Gate | None,
+    style: str,
+) -> None:
+    """Compare a dataset with the risk budgets.
+
+    Writes exp11_alignment.csv, and exp11_evidence.csv with bounds and verdicts (pass, fail, undecided).
+    """
     from paraphina_wh.alignment import align
     from paraphina_wh.export import write_alignment
 
-    alignment = align(warehouse, dataset)
+    alignment = align(warehouse, dataset, level=level)
     path = write_alignment(warehouse, alignment, out_dir)
     mark_reference(alignment, style)
     print_alignment(alignment, style)
     notice(f"wrote {path}")
-    if gate and not holds(alignment):
+    if gate and not holds(alignment, gate):
         click.get_current_context().exit(1)

@@ -40,7 +40,7 @@ def export(
     `dataset` appends the research rows that the dataset does not hold yet; with -o the rows go to that file and
     the dataset stays as it is. `all` writes the dataset first, then what is made of it.
     """
-    from paraphina_wh.datasets import Selection, append_research_rows, dataset_file
+    from paraphina_wh.datasets import Selection, append_research_rows, open_dataset
     from paraphina_wh.export import export_alignment, export_dataset, export_summary
     from paraphina_wh.summary import summarise
 
@@ -51,7 +51,7 @@ def export(
         selection = Selection(profiles or None, experiment, label_contains)
         if output is None:
             appended = append_research_rows(
-                warehouse, dataset_file(warehouse, dataset), selection=selection, allow_mixed=allow_mixed
+                warehouse, open_dataset(warehouse, dataset), selection=selection, allow_mixed=allow_mixed
             )
             tell_appended(appended)
             written.append(appended.file)

@@ -186,5 +186,7 @@ def tell_appended(appended: Appended) -> None:
     """Say what became of a dataset file, and which labels stand in it twice."""
     name = appended.file.name
     notice(f"{name}: {appended.appended} rows appended, {appended.already_there} already there")
+    if appended.restored_lines:
+        warn(f"{name} was gone: {appended.restored_lines} lines written back from the warehouse")
     for label in appended.repeated_labels:
         warn(f"{name}: label {label!r} stood there already, for the same file; both rows count")

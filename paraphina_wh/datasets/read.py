@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,14 @@ from paraphina_wh.warehouse import sql_text
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_VIEWS = ("risk_tiers", "research_summary", "run_ranking", "alignment")
+_VIEWS = (
+    *("risk_tiers", "evidence_settings", "research_summary", "run_ranking"),
+    *("independent_runs", "kill_evidence", "mean_evidence", "evidence", "alignment"),
+)
 
 
 def read_dataset(file: Path) -> DuckDBPyConnection:
-    """Return a connection whose `dataset_rows`, `research_summary`, `run_ranking` and `alignment` are of one file.
+    """Return a connection whose `dataset_rows`, and all views on it, are of one file.
 
     The rows stand in the temporary table `dataset_lines`, for the caller to narrow down.
     Raises: WarehouseError (exit code 2) when the file cannot be read.
@@ -36,6 +40,21 @@ def read_dataset(file: Path) -> DuckDBPyConnection:
     for name in _VIEWS:
         connection.execute(view_sql(name, Path()))
     return connection
+
+
+def set_level(connection: DuckDBPyConnection, level: float) -> None:
+    """Let the views on evidence answer for another confidence level than that of the view `evidence_settings`."""
+    connection.execute("DROP VIEW evidence_settings")
+    connection.execute("CREATE TABLE evidence_settings AS SELECT $level::DOUBLE AS level", {"level": level})
+
+
+def keep_runs(connection: DuckDBPyConnection, run_ids: Sequence[str]) -> None:
+    """Take all rows but these for no runs; the lines stay."""
+    connection.execute(
+        "UPDATE dataset_lines SET is_run = false"
+        " WHERE run_id IS NULL OR run_id NOT IN (SELECT unnest($run_ids::VARCHAR[]))",
+        {"run_ids": list(run_ids)},
+    )
 
 
 def count_skipped(connection: DuckDBPyConnection, accepted: str) -> int:

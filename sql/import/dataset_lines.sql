@@ -1,7 +1,8 @@
 -- dataset_lines: the lines of a research dataset file, read as run rows.
 --
 -- Grain:  one row per line, whatever it holds.
--- Reads:  dataset_text (line_no, byte_offset, bytes, line), registered by the caller.
+-- Reads:  dataset_text (line_no, byte_offset, bytes, line, raw, is_terminated, prefix_sha256), registered by the
+--         caller.
 -- Binds:  $candidates (column -> the names it goes by, lower case, best first), $dataset_path.
 -- Note:   per row and column the first candidate that is present and holds a usable value counts; names match in
 --         any case. Numbers may stand as text; NaN and infinities are null. A line that is not one JSON object with
@@ -34,13 +35,13 @@ WITH checked AS (
 ),
 objects AS (
     SELECT
-        line_no, byte_offset, bytes, line,
+        line_no, byte_offset, bytes, line, raw, is_terminated, prefix_sha256,
         CASE WHEN json_valid(line) AND NOT has_trailing_comma THEN from_json(line, '"MAP(VARCHAR, VARCHAR)"') END AS object
     FROM checked
 ),
 cells AS (
     SELECT
-        line_no, byte_offset, bytes, line,
+        line_no, byte_offset, bytes, line, raw, is_terminated, prefix_sha256,
         coalesce(list_transform(map_keys(object), lambda k: lower(k)), []) AS names,
         coalesce(map_values(object), []) AS texts
     FROM objects
@@ -50,6 +51,9 @@ SELECT
     byte_offset,
     bytes,
     line,
+    raw,
+    is_terminated,
+    prefix_sha256,
     $dataset_path::VARCHAR AS dataset_path,
     regexp_full_match(line, '\s*') AS is_blank,
     list_has_any(names, $candidates.final_pnl) AND list_has_any(names, $candidates.max_drawdown) AS is_run,
@@ -70,5 +74,6 @@ SELECT
     first_usable(list_transform($candidates.kill_prob, lambda n: kill_of(cell(names, texts, n)))) AS kill_prob,
     cell(names, texts, 'run_id') AS run_id,
     cell(names, texts, 'experiment') AS experiment,
-    cell(names, texts, 'engine') AS engine
+    cell(names, texts, 'engine') AS engine,
+    cell(names, texts, 'evidence_id') AS evidence_id
 FROM cells;

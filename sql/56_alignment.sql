@@ -1,10 +1,11 @@
 -- alignment: does each risk tier keep its budgets in a dataset?
 --
 -- Grain:  one row per dataset and risk tier, tiers without runs included (n_runs 0, empirical values null).
--- Reads:  dataset_rows, its runs whose profile is the tier once trimmed and lower-cased; risk_tiers.
--- Note:   the columns after dataset and their order are a contract. Verdicts, margins and score use the mean of the
---         drawdowns' magnitudes; emp_max_drawdown_mean keeps the sign of the file. They are null together, when any of
---         the three empirical means is. Margins are >= 0 on the safe side. The spread of PnL does not enter the score.
+-- Reads:  dataset_rows, its runs whose profile is the tier once trimmed and lower-cased; risk_tiers; evidence.
+-- Note:   the columns dataset to emp_score and their order are a contract; those of the view evidence follow. The ok
+--         columns, margins and score use the mean of the drawdowns' magnitudes; emp_max_drawdown_mean keeps the sign of
+--         the file. They are null together, when any of the three empirical means is. Margins are >= 0 on the safe
+--         side. The spread of PnL does not enter the score. Repeats count every time here, once in the evidence.
 --
 -- Columns:
 --   dataset                    | -         | name of the dataset
@@ -51,8 +52,8 @@ compared AS (
     LEFT JOIN runs_by_tier r ON r.dataset = t.dataset AND r.tier = t.risk_tier
 )
 SELECT
-    dataset,
-    risk_tier,
+    c.dataset,
+    c.risk_tier,
     coalesce(n, 0) AS n_runs,
     max_kill_prob AS budget_max_kill_prob,
     max_drawdown_abs AS budget_max_dd_abs,
@@ -66,6 +67,10 @@ SELECT
     CASE WHEN measured THEN max_kill_prob - kill END AS emp_kill_margin,
     CASE WHEN measured THEN max_drawdown_abs - dd END AS emp_dd_margin,
     CASE WHEN measured THEN pnl - min_final_pnl_mean END AS emp_pnl_margin,
-    CASE WHEN measured THEN pnl - (lambda_dd * dd + lambda_kill * kill) END AS emp_score
-FROM compared
-ORDER BY dataset, tier_order;
+    CASE WHEN measured THEN pnl - (lambda_dd * dd + lambda_kill * kill) END AS emp_score,
+    e.n_independent, e.kills, e.kill_prob, e.kill_lower, e.kill_upper, e.kill_verdict,
+    e.pnl_mean, e.pnl_lower, e.pnl_upper, e.pnl_verdict, e.dd_mean, e.dd_lower, e.dd_upper, e.dd_verdict,
+    e.level, e.kill_free_runs_needed
+FROM compared c
+JOIN evidence e ON e.dataset = c.dataset AND e.risk_tier = c.risk_tier
+ORDER BY c.dataset, c.tier_order;

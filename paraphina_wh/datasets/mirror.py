@@ -1,0 +1,99 @@
+"""Taking the lines of a dataset file into the warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paraphina_wh.catalog import connect, set_up
+from paraphina_wh.commit import publish, staging_folder
+from paraphina_wh.datasets.columns import COLUMNS
+from paraphina_wh.datasets.files import dataset_name
+from paraphina_wh.datasets.held import check_name, check_unchanged, held_of
+from paraphina_wh.datasets.lines import load_lines
+from paraphina_wh.datasets.locked import LockedFile, locked
+from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """What was taken in of a dataset file.
+
+    file, dataset: the file and its name in the warehouse.
+    lines: lines that the warehouse lacked. runs: runs among them, for the alignment.
+    skipped_lines: lines among them that are no runs; blank ones are not counted.
+    already_there: lines that the warehouse held before.
+    """
+
+    file: Path
+    dataset: str
+    lines: int = 0
+    runs: int = 0
+    skipped_lines: int = 0
+    already_there: int = 0
+
+
+def mirror_dataset(warehouse: Warehouse, file: Path) -> Mirrored:
+    """Take the lines of a dataset file that the warehouse lacks into it, and say how many; the file stays as it is.
+
+    Bad lines are kept and counted, never fatal; a second call takes nothing.
+    Raises: WarehouseError when the file is missing (exit code 2), no longer holds what was read from it before,
+    or has the name of another dataset file.
+    """
+    dataset_name(file)
+    with locked(file, write=False) as dataset:
+        set_up(warehouse)
+        with connect(warehouse, views=("dataset_rows",)) as connection:
+            return take_in(warehouse, connection, dataset)
+
+
+def take_in(
+    warehouse: Warehouse, connection: DuckDBPyConnection, dataset: LockedFile, *, whole_lines: bool = False
+) -> Mirrored:
+    """Mirror the new lines of a locked dataset file; whole_lines: leave out a last line without newline.
+
+    Raises: WarehouseError as `mirror_dataset` does.
+    """
+    file, name = dataset.path, dataset.path.stem
+    held = held_of(connection, name)
+    check_name(warehouse, file, held)
+    check_unchanged(connection, dataset, held)
+    content = b"" if held.is_all_of(dataset.size) else dataset.read_from(held.next_byte)
+    if whole_lines:
+        content = content[: content.rfind(b"\n") + 1]
+    if not content:
+        return Mirrored(file, name, already_there=held.line_no)
+    load_lines(
+        connection,
+        content,
+        warehouse.relative(file),
+        first_line=held.next_line,
+        first_byte=held.next_byte,
+        prefix_sha256=dataset.sha256(held.next_byte + len(content.removesuffix(b"\n"))),
+    )
+    _publish_lines(warehouse, connection, name)
+    return Mirrored(file, name, *_count(connection, held.line_no), already_there=held.line_no)
+
+
+def _count(connection: DuckDBPyConnection, last_held: int) -> tuple[int, int, int]:
+    [(lines, runs, skipped)] = connection.execute(
+        "SELECT count(*), count(*) FILTER (is_run), count(*) FILTER (NOT is_run AND NOT is_blank)"
+        " FROM dataset_lines WHERE line_no > ?",
+        [last_held],
+    ).fetchall()
+    return lines, runs, skipped
+
+
+def _publish_lines(warehouse: Warehouse, connection: DuckDBPyConnection, name: str) -> None:
+    batch = new_batch()
+    with staging_folder(warehouse.staging, batch) as staging:
+        staged = staging / "lines.parquet"
+        connection.execute(
+            f"COPY (SELECT {', '.join(COLUMNS)} FROM dataset_lines ORDER BY line_no)"
+            f" TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        publish([(staged, warehouse.datasets_file(name, batch))])
