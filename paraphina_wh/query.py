@@ -133,9 +133,7 @@ def _confine(connection: duckdb.DuckDBPyConnection, readable: Warehouse, spill: 
         _limit_memory(connection, limits.memory)
     # A folder whose name holds glob characters is asked for in its escaped form.
     folders = ", ".join(
-        sql_text(f"{name}/")
-        for folder in readable.tables
-        for name in (str(folder), catalog.no_glob(str(folder)))
+        sql_text(f"{name}/") for folder in readable.tables for name in (str(folder), catalog.no_glob(str(folder)))
     )
     for setting in (
         f"temp_directory = {sql_text(str(spill))}",

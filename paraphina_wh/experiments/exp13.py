@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paraphina_wh.alignment import Alignment, align
-from paraphina_wh.datasets import Appended, Selection, append_research_rows, check_engine_of, dataset_file
+from paraphina_wh.datasets import Appended, Selection, append_research_rows, check_engine_of, open_dataset
 from paraphina_wh.engine import find_engine
 from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import Experiment, find_experiment
@@ -46,7 +46,7 @@ def run_exp13(
     Raises: WarehouseError (exit code 2) before the first run when the plan cannot be run.
     """
     progress = progress or Progress()
-    file = dataset_file(warehouse, dataset)
+    file = open_dataset(warehouse, dataset)
     engine = find_engine(options.engine, warehouse.root)
     progress.on_engine(engine)
     if not allow_mixed:

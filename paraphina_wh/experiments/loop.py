@@ -6,6 +6,7 @@ are not run again, and the other steps give the same bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,6 +76,8 @@ def run_loop(warehouse: Warehouse, options: LoopOptions, progress: LoopProgress 
 
     Raises: WarehouseError when a step leaves nothing that the next one could use, and (exit code 2) as the steps do.
     """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}", options.name):
+        raise WarehouseError(f"{options.name!r} cannot name a loop", "letters, digits, `_` and `-`", exit_code=2)
     progress = progress or LoopProgress()
     folder = warehouse.root / "runs" / options.name
     progress.on_step("1 risk-regime sweep")

@@ -1,0 +1,81 @@
+"""`run exp13 --until-decided`: batches of seeds, planned looks, and verdicts that stay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import Result
+
+import paraphina_wh as wh
+from tests.conftest import Invoke
+
+
+def _run(invoke: Invoke, *options: str) -> Result:
+    line = ("run", "exp13", "--engine", "reference", "--ticks", "5", "--until-decided")
+    return invoke(*line, *options)
+
+
+def test_a_decided_profile_gets_no_more_runs(invoke: Invoke, tmp_path: Path) -> None:
+    # Looks at 10, 20 and 40 runs; without a kill the aggressive 15 % is settled at the third (0.85^40 < 0.0375),
+    # the balanced 5 % is not (0.95^40 = 0.13). Nothing trades in five ticks, but PnL and drawdown have a spread.
+    done = _run(invoke, "--profiles", "aggressive,balanced", "--max-runs", "40", "--gate", "strict")
+
+    assert done.exit_code == 1
+    verdicts = pl.read_csv(tmp_path / "runs/exp13_auto/until_decided_exp13.csv")
+    assert verdicts.select("risk_tier", "budget", "verdict").rows() == [
+        ("balanced", "kill probability", "undecided"),
+        ("balanced", "mean drawdown", "pass"),
+        ("balanced", "mean final PnL", "pass"),
+        ("aggressive", "kill probability", "pass"),
+        ("aggressive", "mean drawdown", "pass"),
+        ("aggressive", "mean final PnL", "pass"),
+    ]
+    settled = dict(verdicts.filter(risk_tier="aggressive").select("budget", "n_runs").rows())
+    assert settled["kill probability"] == 40
+    assert settled["mean drawdown"] == 10  # and it keeps the verdict of that look
+    assert "gate strict: balanced: kill probability undecided" in done.stderr
+    runs = wh.open(tmp_path).sql("select profile, count(*), count(distinct seed) from runs group by 1 order by 1")
+    assert runs.rows() == [("aggressive", 40, 40), ("balanced", 40, 40)]
+
+
+def test_all_decided_at_the_first_look_ends_it_there(invoke: Invoke, tmp_path: Path) -> None:
+    done = _run(invoke, "--profiles", "aggressive", "--max-runs", "40", "--runs-per-profile", "30", "--gate", "strict")
+    assert done.exit_code == 0, done.stderr
+    assert wh.open(tmp_path).sql("select count(*) from runs").item() == 30
+    again = _run(invoke, "--profiles", "aggressive", "--max-runs", "40", "--runs-per-profile", "30", "--gate", "strict")
+    assert "exp13: 0 runs, 30 already there" in again.stderr
+    assert again.stdout == done.stdout
+
+
+def test_another_plan_under_the_same_prefix_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    first = _run(invoke, "--profiles", "balanced", "--max-runs", "10")
+    assert first.exit_code == 0, first.stderr
+    plan = json.loads((tmp_path / "runs/exp13_auto/until_decided_exp13.json").read_text())
+    assert plan == {"label_prefix": "exp13", "profiles": ["balanced"], "first": 10, "max_runs": 10, "level": 0.95}
+
+    more = _run(invoke, "--profiles", "balanced", "--max-runs", "20")
+    assert more.exit_code == 2
+    assert "were planned for 10 to 10 runs of balanced at level 0.95, not for 10 to 20" in more.stderr
+    assert wh.open(tmp_path).sql("select count(*) from runs").item() == 10
+    other = _run(invoke, "--profiles", "balanced", "--max-runs", "11", "--label-prefix", "b")
+    assert other.exit_code == 0, other.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--runs-per-profile", "3"], "--until-decided and --max-runs N go together"),
+        (["--max-runs", "2", "--runs-per-profile", "3"], "cannot look first after 3 of at most 2 runs"),
+        (["--max-runs", "20", "--level", "1.5"], "1.5 is no confidence level"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_before_the_first_run(
+    invoke: Invoke, tmp_path: Path, options: list[str], reason: str
+) -> None:
+    refused = _run(invoke, *options)
+    assert (refused.stdout, refused.exit_code) == ("", 2)
+    assert reason in refused.stderr
+    assert list(tmp_path.iterdir()) == []
