@@ -14,13 +14,13 @@ from tests.conftest import Invoke
 
 
 def _run(invoke: Invoke, *options: str) -> Result:
-    line = ("run", "exp13", "--engine", "reference", "--ticks", "5", "--until-decided")
+    line = ("run", "exp13", "--engine", "reference", "--ticks", "12", "--until-decided")
     return invoke(*line, *options)
 
 
 def test_a_decided_profile_gets_no_more_runs(invoke: Invoke, tmp_path: Path) -> None:
     # Looks at 10, 20 and 40 runs; without a kill the aggressive 15 % is settled at the third (0.85^40 < 0.0375),
-    # the balanced 5 % is not (0.95^40 = 0.13). Nothing trades in five ticks, but PnL and drawdown have a spread.
+    # the balanced 5 % is not (0.95^40 = 0.13).
     done = _run(invoke, "--profiles", "aggressive,balanced", "--max-runs", "40", "--gate", "strict")
 
     assert done.exit_code == 1
