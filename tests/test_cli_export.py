@@ -22,8 +22,15 @@ def test_export_all_writes_every_artefact_to_its_path(invoke: Invoke, tmp_path: 
     assert result.stdout.splitlines() == [
         "research_dataset_v001.jsonl",
         "runs/exp11_research_alignment/exp11_alignment.csv",
+        "runs/exp11_research_alignment/exp11_evidence.csv",
         "runs/research_summary/research_summary.txt",
         "runs/tiny/tiny_runs.csv",
+    ]
+    assert [line for line in result.stderr.splitlines() if line.startswith("left out")] == [
+        "left out presets: no runs of exp04_risk_regime",
+        "left out tuned-presets: no runs of exp04_risk_regime",
+        "left out safe-region: no runs of exp04_multi_scenario",
+        "left out world-model: no runs of exp04_risk_regime",
     ]
     assert result.exit_code == 0
     row = json.loads((tmp_path / "research_dataset_v001.jsonl").read_text())

@@ -240,3 +240,34 @@ def test_failures_are_rows_of_the_table(invoke: Invoke, tmp_path: Path) -> None:
     assert runs["num_ticks"][2] == 10
     summary = pl.read_csv(tmp_path / "runs/sweep/sweep_summary.csv")
     assert summary.select("kill_switch_frac", "num_runs").rows() == [(0.0, 3)]
+
+
+def test_every_artefact_is_exported_twice_alike(invoke: Invoke, tmp_path: Path) -> None:
+    for line in ("exp04 --profiles balanced --repeats 1", "exp08 --repeats 2", "risk_regime --repeats 2", "exp03"):
+        assert invoke("run", *line.split(), "--engine", "reference", "--ticks", "6").exit_code == 0
+    written = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*.csv")}
+    first = invoke("export", "all")
+    assert first.exit_code == 0, first.stderr
+    assert "left out" not in first.stderr
+    paths = [tmp_path / line for line in first.stdout.splitlines()]
+    assert {path.name for path in paths} >= {
+        *("exp03_stress_runs.csv", "exp04_summary.csv", "exp04_risk_regime_runs.csv", "exp08_profile_summary.csv"),
+        *("exp07_presets.csv", "exp07_presets.json", "exp12_tuned_presets.csv", "exp12_tuning_report.csv"),
+        *("exp06_safe_region_per_cell.csv", "exp10_alignment.csv", "exp11_alignment.csv", "exp11_evidence.csv"),
+    }
+    # What the runs wrote, and once more the same.
+    assert {path: path.read_bytes() for path in written} == written
+    before = {path: path.read_bytes() for path in paths}
+    assert invoke("export", "all").stdout == first.stdout
+    assert {path: path.read_bytes() for path in paths} == before
+    one = invoke("export", "runs", "--experiment", "exp03_stress_search", "-o", "one.csv")
+    assert one.stdout == "one.csv\n"
+    assert (tmp_path / "one.csv").read_bytes() == written[tmp_path / "runs/exp03_stress_search/exp03_stress_runs.csv"]
+    assert invoke("export", "runs", "--experiment", "exp99").exit_code == 1
+
+
+def test_an_empty_warehouse_has_nothing_to_export_and_says_so(invoke: Invoke, tmp_path: Path) -> None:
+    done = invoke("export", "all")
+    assert (done.stdout, done.exit_code) == ("", 0)
+    assert "left out runs: the warehouse holds no runs" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from paraphina_wh.presets.preset_table import PresetTable, preset_table, read_pr
 from paraphina_wh.presets.safe_region import SafeRegion, safe_region, write_safe_region
 from paraphina_wh.presets.select import Presets, preset_environment, select_presets, write_presets
 from paraphina_wh.presets.tune import SIZE_ETA_CAVEAT, Tuned, find_tuned, read_tuned, tune_presets, write_tuned
+from paraphina_wh.presets.views import Sweep, latest_sweep
 from paraphina_wh.presets.world_model import WorldModelAlignment, world_model_alignment, write_world_model_alignment
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "PresetTable",
     "Presets",
     "SafeRegion",
+    "Sweep",
     "Tuned",
     "WorldModelAlignment",
     "find_tuned",
+    "latest_sweep",
     "package_presets",
     "preset_environment",
     "preset_table",

@@ -1,0 +1,237 @@
+"""Every artefact by its name: what `export` writes, each to its contract path or to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from paraphina_wh.alignment import align
+from paraphina_wh.catalog import connect
+from paraphina_wh.commit import write_atomically
+from paraphina_wh.datasets import Appended, Selection, append_research_rows, dataset_file, open_dataset, read_dataset
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.experiments.read import Experiment, read_experiment, shipped
+from paraphina_wh.experiments.tables import experiment_tables, tables_of, write_tables
+from paraphina_wh.export import (
+    ALIGNMENT_CSV,
+    EVIDENCE_CSV,
+    export_alignment,
+    export_dataset,
+    export_runs,
+    export_summary,
+)
+from paraphina_wh.presets import (
+    latest_sweep,
+    safe_region,
+    select_presets,
+    tune_presets,
+    world_model_alignment,
+    write_presets,
+    write_safe_region,
+    write_tuned,
+    write_world_model_alignment,
+)
+from paraphina_wh.summary import summarise
+from paraphina_wh.text import csv_bytes
+from paraphina_wh.warehouse import Warehouse
+
+_SWEEP_OF_PRESETS: Final = "exp04_risk_regime"
+_SWEEP_OF_REGION: Final = "exp04_multi_scenario"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and where to.
+
+    dataset: dataset file, None is the newest version. selection: of research rows. experiment: of runs and summaries.
+    out: a file instead of the contract path; an artefact of several files then writes the first of them alone.
+    """
+
+    dataset: str | Path | None = None
+    selection: Selection = field(default_factory=Selection)
+    experiment: str | None = None
+    allow_mixed: bool = False
+    out: Path | None = None
+
+
+@dataclass
+class Exported:
+    """What was written. appended: what became of the dataset file. skipped: a sentence per artefact left out."""
+
+    written: list[Path] = field(default_factory=list)
+    appended: Appended | None = None
+    skipped: list[str] = field(default_factory=list)
+
+
+def export_artefact(warehouse: Warehouse, what: str, options: ExportOptions | None = None) -> Exported:
+    """Write one artefact, or `all` that the warehouse has the runs for, and say what was written.
+
+    Files are written as a whole, and twice gives the same bytes. `all` brings the dataset up to date first.
+    Raises: WarehouseError when the warehouse lacks what an artefact is made of; `all` leaves it out instead.
+    """
+    options = options or ExportOptions()
+    done = Exported()
+    if what != "all":
+        _EXPORTS[what](warehouse, options, done)
+        return done
+    if options.out is not None:
+        raise WarehouseError("`all` writes several files: leave out -o", "paraphina-wh export --help", exit_code=2)
+    missing = dict(_missing(warehouse, options))
+    for name, export in _EXPORTS.items():
+        if name == "evidence":
+            continue  # written beside the alignment
+        if name in missing:
+            done.skipped.append(f"{name}: {missing[name]}")
+        else:
+            export(warehouse, options, done)
+    return done
+
+
+def _missing(warehouse: Warehouse, options: ExportOptions) -> Iterator[tuple[str, str]]:
+    """Yield what `all` leaves out, and why."""
+    with connect(warehouse) as connection:
+        [(rows, runs)] = connection.execute(
+            "SELECT (SELECT count(*) FROM research_rows), (SELECT count(*) FROM runs)"
+        ).fetchall()
+    file = dataset_file(warehouse, options.dataset)
+    if not rows and not file.is_file():
+        yield "dataset", "the warehouse holds no run with telemetry"
+    if not rows and not _has_runs(file):
+        yield "alignment", "the dataset holds no runs"
+        yield "summary", "the dataset holds no runs"
+    if not runs:
+        yield "runs", "the warehouse holds no runs"
+    if latest_sweep(warehouse, _SWEEP_OF_PRESETS) is None:
+        for name in ("presets", "tuned-presets", "world-model"):
+            yield name, f"no runs of {_SWEEP_OF_PRESETS}"
+    if latest_sweep(warehouse, _SWEEP_OF_REGION) is None:
+        yield "safe-region", f"no runs of {_SWEEP_OF_REGION}"
+
+
+def _has_runs(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with read_dataset(file) as connection:
+        [(count,)] = connection.execute("SELECT count(*) FROM dataset_rows WHERE is_run").fetchall()
+    return bool(count)
+
+
+def _dataset(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    if options.out is not None:
+        done.written.append(
+            export_dataset(warehouse, selection=options.selection, allow_mixed=options.allow_mixed, out=options.out)
+        )
+        return
+    file = open_dataset(warehouse, options.dataset)
+    done.appended = append_research_rows(warehouse, file, selection=options.selection, allow_mixed=options.allow_mixed)
+    done.written.append(done.appended.file)
+
+
+def _alignment(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    done.written.append(export_alignment(warehouse, options.dataset, out=options.out))
+    if options.out is None:
+        done.written.append(done.written[-1].with_name(EVIDENCE_CSV))
+
+
+def _evidence(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    default = warehouse.root / ALIGNMENT_CSV.parent / EVIDENCE_CSV
+    _write(options.out or default, align(warehouse, options.dataset).evidence, done)
+
+
+def _summary(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    done.written.append(export_summary(warehouse, summarise(warehouse, options.dataset), out=options.out))
+
+
+def _presets(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    presets = select_presets(warehouse)
+    if options.out is None:
+        done.written += write_presets(warehouse, presets)
+    else:
+        _write(options.out, presets.frame, done)
+
+
+def _tuned(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    tuned = tune_presets(warehouse)
+    if options.out is None:
+        done.written += write_tuned(warehouse, tuned)
+    else:
+        _write(options.out, tuned.frame, done)
+
+
+def _safe_region(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    region = safe_region(warehouse)
+    if options.out is None:
+        done.written += write_safe_region(warehouse, region)
+    else:
+        _write(options.out, region.cells, done)
+
+
+def _world_model(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    aligned = world_model_alignment(warehouse)
+    if options.out is None:
+        done.written += write_world_model_alignment(warehouse, aligned)
+    else:
+        _write(options.out, aligned.frame, done)
+
+
+def _runs(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
+    if options.experiment is None and options.out is not None:
+        problem = "one file holds the runs of one experiment: name it with --experiment"
+        raise WarehouseError(problem, "paraphina-wh export --help", exit_code=2)
+    names = [options.experiment] if options.experiment is not None else _experiments(warehouse)
+    for name in names:
+        done.written += _runs_of(warehouse, name, options.out)
+
+
+def _runs_of(warehouse: Warehouse, name: str, out: Path | None) -> list[Path]:
+    """Write the tables of an experiment whose file is known, else every column of its runs."""
+    known = experiment_named(warehouse, name)
+    if known is None or not tables_of(known.spec) or name not in _experiments(warehouse):
+        return [export_runs(warehouse, name, out=out)]
+    if out is None:
+        return write_tables(warehouse, known.spec)
+    [(_, runs), *_] = experiment_tables(warehouse, known.spec)
+    write_atomically(out, csv_bytes(runs))
+    return [out]
+
+
+def experiment_named(warehouse: Warehouse, name: str) -> Experiment | None:
+    """Return the file of an experiment by the name its runs carry: shipped, or kept beside what it made."""
+    for path in shipped().values():
+        experiment = read_experiment(path)
+        if experiment.spec.name == name:
+            return experiment
+    kept = warehouse.root / "runs" / Path(name).name / "experiment.toml"
+    if not kept.is_file():
+        return None
+    experiment = read_experiment(kept)
+    return experiment if experiment.spec.name == name else None
+
+
+def _experiments(warehouse: Warehouse) -> list[str]:
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        names = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
+    return [name for (name,) in names]
+
+
+def _write(path: Path, frame: pl.DataFrame, done: Exported) -> None:
+    write_atomically(path, csv_bytes(frame))
+    done.written.append(path)
+
+
+_EXPORTS: Final[dict[str, Callable[[Warehouse, ExportOptions, Exported], None]]] = {
+    "dataset": _dataset,
+    "alignment": _alignment,
+    "evidence": _evidence,
+    "summary": _summary,
+    "runs": _runs,
+    "presets": _presets,
+    "tuned-presets": _tuned,
+    "safe-region": _safe_region,
+    "world-model": _world_model,
+}
+ARTEFACTS: Final = (*_EXPORTS, "all")
