@@ -6,6 +6,7 @@ w = wh.open(".")                      # ROOT
 w.sql("select * from alignment")      # polars.DataFrame
 w.ticks(profile="balanced")           # polars.LazyFrame
 w.ingest(["runs/exp13_auto"])         # what became of each file
+w.run("my_sweep.toml", wh.RunOptions(repeats=5))
 results = wh.run_many([wh.EngineRunConfig(cmd=[...], env={...}, label={...})])
 wh.results_to_dataframe(results)      # polars.DataFrame
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         run_many,
     )
     from paraphina_wh.errors import WarehouseError
+    from paraphina_wh.experiments.planning import RunOptions
     from paraphina_wh.ingest import Options as IngestOptions
 
 # Loaded when first used: the command line must start in the time of a key press.
@@ -36,6 +38,7 @@ _HOMES = {
     "OpenWarehouse": ("paraphina_wh.api", "OpenWarehouse"),
     "open": ("paraphina_wh.api", "open_warehouse"),
     "IngestOptions": ("paraphina_wh.ingest", "Options"),
+    "RunOptions": ("paraphina_wh.experiments.planning", "RunOptions"),
     "WarehouseError": ("paraphina_wh.errors", "WarehouseError"),
     **{
         name: ("paraphina_wh.engine", name)
@@ -57,6 +60,7 @@ __all__ = [
     "EngineRunResult",
     "IngestOptions",
     "OpenWarehouse",
+    "RunOptions",
     "WarehouseError",
     "find_engine",
     "open",

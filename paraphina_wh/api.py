@@ -10,8 +10,12 @@ import polars as pl
 from paraphina_wh import catalog
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.datasets import Appended, append_research_rows, open_dataset
+from paraphina_wh.experiments.experiment import Ran, run_experiment
+from paraphina_wh.experiments.planning import RunOptions
+from paraphina_wh.experiments.read import find_experiment
 from paraphina_wh.ingest import Options, Report, ingest_paths
 from paraphina_wh.query import run_query
+from paraphina_wh.rerun import Rerun, rerun
 from paraphina_wh.summary import Summary, summarise
 from paraphina_wh.warehouse import Warehouse, locate
 
@@ -65,6 +69,22 @@ class OpenWarehouse:
         """
         named = [paths] if isinstance(paths, str | Path) else list(paths)
         return ingest_paths(self.warehouse, [self.warehouse.root / path for path in named], options, jobs=jobs)
+
+    def run(self, experiment: str | Path, options: RunOptions | None = None) -> Ran:
+        """Run an experiment by name, or by the path of its file (relative paths are below ROOT); as `run NAME` does.
+
+        Raises: WarehouseError (exit code 2) before the first run when the plan cannot be run.
+        """
+        path = self.warehouse.root / experiment
+        found = find_experiment(str(path if path.suffix == ".toml" else experiment))
+        return run_experiment(self.warehouse, found, options or RunOptions())
+
+    def rerun(self, run: str, *, engine: str | None = None, verify: bool = True, force: bool = False) -> Rerun:
+        """Run a recorded run again, by run_id or label, and compare it with what the warehouse holds.
+
+        Raises: WarehouseError (exit code 2) for a run that cannot be repeated.
+        """
+        return rerun(self.warehouse, run, engine=engine, verify=verify, force=force)
 
     def summary(self, dataset: str | Path | None = None) -> Summary:
         """Return the summary of a dataset file, by default of the newest version."""

@@ -123,3 +123,11 @@ def test_a_root_with_glob_characters_in_its_name_is_read_like_any_other(root: Pa
     assert w.ingest(root / "runs").complete
     assert w.sql("SELECT count(*) AS n FROM ticks").rows() == [(20,)]
     assert w.ticks().collect().height == 20
+
+
+def test_an_experiment_runs_and_its_runs_come_out_identical_again(tmp_path: Path) -> None:
+    w = wh.open(tmp_path)
+    ran = w.run("exp05", wh.RunOptions(ticks=5, repeats=1, profiles=("balanced",), engine="reference"))
+    assert ran.session.complete
+    assert [path.name for path in ran.written] == ["exp05_runs_raw.csv", "exp05_runs_with_ts.csv", "exp05_summary.csv"]
+    assert w.rerun("exp05_balanced_q0_r0").verdict == "identical"
