@@ -16,7 +16,7 @@ from paraphina_wh.cli.reference import command_reference
 from tests.conftest import PROJECT
 
 README = (PROJECT / "README.md").read_text()
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_HASH = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 
 
 def _quickstart() -> list[tuple[str, str]]:
@@ -40,7 +40,7 @@ def test_the_quickstart_prints_what_the_readme_shows(tmp_path: Path) -> None:
 def _words(text: str) -> list[object]:
     """Return the words of an output; numbers compare as numbers, so that column widths and last digits may differ."""
     words = re.sub(r"-{4,}", "", text).split()
-    return ["<run_id>" if _RUN_ID.fullmatch(word) else _Number.read(word) for word in words]
+    return ["<hash>" if _HASH.fullmatch(word) else _Number.read(word) for word in words]
 
 
 class _Number(float):
