@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import duckdb
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import LEDGER
-from paraphina_wh.tables import DATASET_COLUMNS, ticks_columns, zero_rows
+from paraphina_wh.tables import DATASET_COLUMNS, MC_RUNS_COLUMNS, SUMMARY_COLUMNS, ticks_columns, zero_rows
 from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import FORMAT, Warehouse, new_batch, sql_text
 
@@ -57,6 +58,10 @@ def connect(
 
     views: names, each after those it reads; all of them by default.
     """
+    if warehouse.exists:
+        # On a disk that cannot be written to, views may bind all the same.
+        with suppress(WarehouseError):
+            _bring_up_to_date(warehouse)
     base = warehouse.path if warehouse.exists else _empty_base()
     connection = duckdb.connect(":memory:", config={"threads": threads} if threads else {})
     for name in views or view_files():
@@ -80,17 +85,23 @@ def set_up(warehouse: Warehouse) -> None:
     Zero-row files fix the types of every table, so that views bind on an empty warehouse and readers without
     a schema always see text keys.
     """
-    marker = f"{FORMAT}\nschema {_schema_digest()}\n"
-    if not warehouse.exists or (warehouse.path / "FORMAT").read_text() != marker:
-        # Written anew when a column was added: old files lack it, and views must bind all the same.
-        _write_zero_rows(warehouse)
-        commit.write_atomically(warehouse.path / "FORMAT", marker.encode())
+    _bring_up_to_date(warehouse)
     _refresh_catalog(warehouse)
 
 
+def _bring_up_to_date(warehouse: Warehouse) -> None:
+    """Write the zero-row files anew when a table or a column was added: old files lack it, and views must bind."""
+    marker = f"{FORMAT}\nschema {_schema_digest()}\n"
+    if not warehouse.exists or (warehouse.path / "FORMAT").read_text() != marker:
+        _write_zero_rows(warehouse)
+        commit.write_atomically(warehouse.path / "FORMAT", marker.encode())
+
+
+@cache
 def _schema_digest() -> str:
     """Return what changes when a table gets other columns."""
-    tables = [ticks_columns(), column_types(LEDGER), DATASET_COLUMNS, view_files()["condensed_ticks"].read_text()]
+    imported = [DATASET_COLUMNS, MC_RUNS_COLUMNS, SUMMARY_COLUMNS]
+    tables = [ticks_columns(), column_types(LEDGER), *imported, view_files()["condensed_ticks"].read_text()]
     return hashlib.sha256(repr(tables).encode()).hexdigest()[:16]
 
 
@@ -107,6 +118,8 @@ def _write_zero_rows(warehouse: Warehouse) -> None:
             f"SELECT l.*, c.* EXCLUDE (profile, label, run_id) FROM ({zero_rows(ledger)}) l, condensed_ticks c"
         ),
         warehouse.datasets_file(_EMPTY_KEY, "schema"): zero_rows(DATASET_COLUMNS),
+        warehouse.mc_runs_file(_EMPTY_KEY, "schema"): zero_rows(MC_RUNS_COLUMNS),
+        warehouse.summaries_file(_EMPTY_KEY, "schema"): zero_rows(SUMMARY_COLUMNS),
     }
     with commit.staging_folder(warehouse.staging, new_batch()) as staging:
         moves = []

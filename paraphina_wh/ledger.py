@@ -75,7 +75,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     # the source and the account of its bytes
     telemetry_path: Annotated[str | None, unit("-", "telemetry file, relative to ROOT when below it")] = None
     source_bytes: Annotated[_Int | None, unit("bytes", "telemetry, decompressed")] = None
-    source_sha256: Annotated[str | None, unit("-", "hash of the telemetry, decompressed")] = None
+    source_sha256: Annotated[str | None, unit("-", "hash of the telemetry, or of the table, decompressed")] = None
     compressed_sha256: Annotated[str | None, unit("-", "hash of the compressed file; null for plain files")] = None
     stdout_sha256: Annotated[str | None, unit("-", "hash of the engine's stdout")] = None
     lines: Annotated[_Int | None, unit("count", "lines = rows + quarantined + blank")] = None
@@ -90,6 +90,13 @@ class LedgerRow(msgspec.Struct, kw_only=True):
         None
     )
     warnings: Annotated[str | None, unit("-", "what was odd but allowed, as a JSON array")] = None
+    source_kind: Annotated[
+        str | None, unit("-", "telemetry; stdout; csv: a row of a table, seen by no engine here")
+    ] = None
+    source_path: Annotated[
+        str | None, unit("-", "stdout log or table it came from, relative to ROOT when below it")
+    ] = None
+    source_row: Annotated[_Int | None, unit("-", "row of the table, from 1; null for files of one run")] = None
 
     # how it is stored
     stored_bytes: Annotated[_Int | None, unit("bytes", "size of the Parquet file of its ticks")] = None

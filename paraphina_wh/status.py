@@ -7,8 +7,8 @@ import polars as pl
 from paraphina_wh.catalog import connect, sql_folder
 from paraphina_wh.warehouse import Warehouse
 
-_VIEWS = ("run_ledger", "runs", "dataset_rows")
-SECTIONS = ("totals", "experiments", "datasets", "unknown_fields", "problems")
+_VIEWS = ("run_ledger", "runs", "dataset_rows", "mc_runs", "imported_summaries")
+SECTIONS = ("totals", "experiments", "datasets", "imported", "unknown_fields", "problems")
 
 
 def read_status(warehouse: Warehouse) -> dict[str, pl.DataFrame]:

@@ -53,8 +53,23 @@ class Warehouse:
         return self.path / "datasets"
 
     @cached_property
+    def mc_runs(self) -> Path:
+        """Runs of the Monte Carlo harness: `source=<id>/<batch>.parquet`."""
+        return self.path / "mc_runs"
+
+    @cached_property
+    def summaries(self) -> Path:
+        """Rows of summary tables that others computed: `source=<id>/<batch>.parquet`."""
+        return self.path / "summaries"
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """Return the folders whose Parquet files the views read."""
+        return self.telemetry, self.runs, self.datasets, self.mc_runs, self.summaries
+
+    @cached_property
     def quarantine(self) -> Path:
-        """Rejected lines: `<run_id>.jsonl`."""
+        """Rejected lines: `<run_id>.jsonl`, or `<source id>.jsonl` for Monte Carlo runs."""
         return self.path / "quarantine"
 
     @cached_property
@@ -78,6 +93,14 @@ class Warehouse:
     def datasets_file(self, dataset: str, batch: str) -> Path:
         """Return where a batch of dataset rows lies."""
         return self.datasets / hive_folder("dataset", dataset) / f"{batch}.parquet"
+
+    def mc_runs_file(self, source: str, batch: str) -> Path:
+        """Return where the runs of a Monte Carlo file lie."""
+        return self.mc_runs / hive_folder("source", source) / f"{batch}.parquet"
+
+    def summaries_file(self, source: str, batch: str) -> Path:
+        """Return where the rows of a summary table lie."""
+        return self.summaries / hive_folder("source", source) / f"{batch}.parquet"
 
     def relative(self, path: Path) -> str:
         """Return a path as text, relative to ROOT when it lies below it."""

@@ -18,8 +18,10 @@ LAYERS = [
     ["cli", "__main__"],
     ["__init__", "api"],
     ["experiments"],
-    ["ingest", "engine", "datasets", "presets", "rerun", "export", "summary", "alignment", "evidence", "query", "check"]
-    + ["status", "dictionary"],
+    [
+        *("ingest", "engine", "datasets", "presets", "rerun", "export", "summary", "alignment", "evidence"),
+        *("query", "check", "status", "dictionary"),
+    ],
     ["catalog", "sidecar", "ledger", "tables", "candidates"],
     ["warehouse", "telemetry", "commit", "formats", "text"],
     ["errors"],

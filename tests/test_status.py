@@ -38,6 +38,7 @@ def test_an_empty_warehouse(invoke: Invoke) -> None:
         ],
         "experiments": [],
         "datasets": [],
+        "imported": [],
         "unknown_fields": [],
         "problems": [],
     }

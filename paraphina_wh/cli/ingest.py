@@ -11,6 +11,8 @@ from paraphina_wh.cli.output import notice, print_frame, printable, warn
 from paraphina_wh.cli.progress import progress
 from paraphina_wh.warehouse import Warehouse
 
+_LEFT_OUT_SHOWN = 5
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -19,10 +21,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--profile", help="Risk profile of the runs; by default what the sidecar or the file name says.")
+@click.option(
+    "--profile",
+    help="Risk profile of the runs; by default what the sidecar, the banner, the table or the file name says.",
+)
 @click.option("--label", help="Label of the one run; by default from the sidecar or the file name.")
 @click.option("--label-prefix", default="exp13", show_default=True, help="Start of labels made from file names.")
-@click.option("--experiment", help="Experiment of the runs.")
+@click.option(
+    "--experiment", help="Experiment of the runs; by default what the sidecar, the table or the file name says."
+)
 @click.option(
     "--on-error",
     type=click.Choice(["reject", "quarantine"]),
@@ -30,7 +37,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="What to do with a file that has bad lines: reject it, or put the lines aside and keep the rest.",
 )
-@click.option("--replace", is_flag=True, help="Take out a run of the same profile and label.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Take out a run of the same profile and label, or what came from the same file before.",
+)
 @click.option("--split-on-reset", is_flag=True, help="Make a run of every stretch of rising t.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; by default one a core.")
 @format_option
@@ -51,12 +62,13 @@ def ingest(
     jobs: int | None,
     style: str,
 ) -> None:
-    """Take telemetry into the warehouse.
+    """Take telemetry and what else experiments leave into the warehouse.
 
     PATH is a file, a folder, a glob, or - for standard input.
 
-    Files may be compressed (.gz, .zst). Repeating an ingest changes nothing. Exit code 1 when a file was
-    rejected; the others are taken in all the same.
+    The content tells what a file is: telemetry, stdout of an engine, a CSV of runs or of their summary, a research
+    dataset, runs of the Monte Carlo harness. Files may be compressed (.gz, .zst). Repeating an ingest changes
+    nothing. Exit code 1 when a file was rejected; the others are taken in all the same.
     """
     from paraphina_wh.ingest import Options, ingest_paths
 
@@ -84,10 +96,16 @@ def tell(report: Report) -> None:
     for text in report.warnings:
         warn(text)
     for outcome in report:
+        for text in outcome.notices:
+            notice(f"{outcome.file}: {text}")
         for text in outcome.warnings:
             warn(f"{outcome.file}: {text}")
         if outcome.status == "rejected":
             _tell_rejection(outcome.file, outcome.errors, outcome.error_count, outcome.hint)
+    if report.left_out:
+        shown = ", ".join(report.left_out[:_LEFT_OUT_SHOWN])
+        more = f" and {len(report.left_out) - _LEFT_OUT_SHOWN} more" if len(report.left_out) > _LEFT_OUT_SHOWN else ""
+        notice(printable(f"left out, of no known kind: {shown}{more}"))
     counts = {status: sum(o.status == status for o in report) for status in dict.fromkeys(o.status for o in report)}
     notice(", ".join(f"{count} {status}" for status, count in counts.items()))
 

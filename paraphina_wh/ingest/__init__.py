@@ -1,15 +1,18 @@
-"""Ingest: telemetry files to Parquet and ledger rows."""
+"""Ingest: telemetry, stdout logs, tables of runs, Monte Carlo runs and research datasets to Parquet."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.ingest.plan import Options, Plan, find_inputs, make_plan, pays_for_processes, spool, stdin_stream
+from paraphina_wh.ingest.inputs import Found, Input, find_inputs
+from paraphina_wh.ingest.kinds import JSONL_ENDINGS, TABLE_ENDINGS, TEXT_ENDINGS, Kind
+from paraphina_wh.ingest.plan import Options, Plan, make_plan, pays_for_processes, spool, stdin_stream
 from paraphina_wh.ingest.pool import Pool
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
@@ -18,13 +21,20 @@ __all__ = ["Options", "Outcome", "Report", "ingest_paths"]
 
 OnOutcomes = Callable[[list[Outcome]], None]
 
+# What becomes a run of its own, in batches and on many cores.
+_RUNS: tuple[Kind, ...] = ("telemetry", "stdout")
+
 
 class Report(list[Outcome]):
-    """What became of each input, sorted by file; warnings are about names, not about content."""
+    """What became of each input, sorted by file.
 
-    def __init__(self, outcomes: Sequence[Outcome], warnings: Sequence[str] = ()) -> None:
+    warnings are about names, not about content. left_out: what lay in a folder and is of no known kind.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome], warnings: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
         super().__init__(sorted(outcomes, key=lambda outcome: outcome.file))
         self.warnings = list(warnings)
+        self.left_out = list(left_out)
 
     @property
     def complete(self) -> bool:
@@ -41,30 +51,35 @@ def ingest_paths(
     on_plan: Callable[[int], None] | None = None,
     on_outcomes: OnOutcomes | None = None,
 ) -> Report:
-    """Take in telemetry files, folders and globs (or `-`, standard input) and report on each file.
+    """Take in files, folders and globs (or `-`, standard input: telemetry) and report on each file.
 
+    What a file is, its content tells: telemetry, stdout, a table of runs or of summaries, Monte Carlo runs, a dataset.
     Every file stands for itself: a rejected one changes nothing and stops nothing. Repeating an ingest changes
-    nothing. jobs: processes, by default one a core. on_plan is told the number of runs, on_outcomes what became
-    of each batch as it is committed.
+    nothing. jobs: processes, by default one a core. on_plan is told the number of runs and other files, on_outcomes
+    what became of each batch as it is committed.
 
     Raises: WarehouseError (exit code 2) for a path that is not there or options that do not fit.
     """
     options = options or Options()
     jobs = jobs or os.cpu_count() or 1
-    with _inputs(warehouse, paths, options) as (inputs, staging), _pool(warehouse, inputs, jobs) as pool:
-        plan = make_plan(warehouse, inputs, options, staging, jobs)
+    with _inputs(warehouse, paths, options) as (found, staging), _pool(warehouse, found, jobs) as pool:
+        runs = [each for each in found.inputs if each.kind in _RUNS]
+        others = [each for each in found.inputs if each.kind not in _RUNS]
+        plan = make_plan(warehouse, runs, options, staging, jobs)
         if on_plan:
-            on_plan(sum(len(batch) for batch in plan.batches))
+            on_plan(sum(len(batch) for batch in plan.batches) + len(others))
         outcomes = list(plan.rejected)
-        for committed in pool.run(plan) if pool else _run_here(warehouse, plan, jobs):
+        for committed in chain(
+            pool.run(plan) if pool else _run_here(warehouse, plan, jobs), _others(warehouse, others, options, staging)
+        ):
             outcomes += committed
             if on_outcomes:
                 on_outcomes(committed)
-    return Report(outcomes, plan.warnings)
+    return Report(outcomes, plan.warnings, found.left_out)
 
 
 @contextmanager
-def _inputs(warehouse: Warehouse, paths: Sequence[str | Path], options: Options) -> Iterator[tuple[list[Path], Path]]:
+def _inputs(warehouse: Warehouse, paths: Sequence[str | Path], options: Options) -> Iterator[tuple[Found, Path]]:
     """Find the inputs and set the warehouse up; nothing is created when a path or an option is wrong."""
     for key, value in (("profile", options.profile), ("label", options.label), ("experiment", options.experiment)):
         if value is not None:
@@ -72,22 +87,26 @@ def _inputs(warehouse: Warehouse, paths: Sequence[str | Path], options: Options)
     from_stdin = [str(path) for path in paths] == ["-"]
     if from_stdin and not (options.profile and options.label):
         raise WarehouseError("standard input has no name", "give --profile and --label", exit_code=2)
-    inputs = [] if from_stdin else find_inputs(warehouse, paths)
-    if not inputs and not from_stdin:
+    found = Found() if from_stdin else find_inputs(warehouse, paths)
+    if not found.inputs and not from_stdin:
         named = ", ".join(map(str, paths))
-        raise WarehouseError(f"no telemetry below {named}", "telemetry files end in .jsonl or .ndjson", exit_code=2)
-    if options.label is not None and len(inputs) > 1:
-        raise WarehouseError(f"--label names one run, there are {len(inputs)} files", "leave it out", exit_code=2)
+        endings = ", ".join((*JSONL_ENDINGS, *TABLE_ENDINGS, *TEXT_ENDINGS))
+        raise WarehouseError(f"nothing to take in below {named}", f"files end in {endings}", exit_code=2)
+    if options.label is not None and len(found.inputs) > 1:
+        raise WarehouseError(f"--label names one run, there are {len(found.inputs)} files", "leave it out", exit_code=2)
     from paraphina_wh import catalog
 
     catalog.set_up(warehouse)
     with commit.staging_folder(warehouse.staging, new_batch()) as staging:
-        yield [spool(stdin_stream(), staging)] if from_stdin else inputs, staging
+        if from_stdin:
+            found.inputs.append(Input(spool(stdin_stream(), staging), "telemetry", named=True))
+        yield found, staging
 
 
 @contextmanager
-def _pool(warehouse: Warehouse, inputs: Sequence[Path], jobs: int) -> Iterator[Pool | None]:
+def _pool(warehouse: Warehouse, found: Found, jobs: int) -> Iterator[Pool | None]:
     """Start processes when there is enough to do for more than one."""
+    inputs = found.of(*_RUNS)
     if jobs < 2 or not pays_for_processes(inputs):
         yield None
         return
@@ -101,3 +120,11 @@ def _run_here(warehouse: Warehouse, plan: Plan, jobs: int) -> Iterator[list[Outc
     with Ingester(warehouse, threads=jobs, newest_batch=plan.newest_batch) as ingester:
         for batch in plan.batches:
             yield ingester.ingest(batch)
+
+
+def _others(warehouse: Warehouse, inputs: Sequence[Input], options: Options, staging: Path) -> Iterator[list[Outcome]]:
+    """Take in what is not one run, a file after the other."""
+    if inputs:
+        from paraphina_wh.ingest.others import take_in
+
+        yield from ([take_in(warehouse, each, options, staging)] for each in inputs)

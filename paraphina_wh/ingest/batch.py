@@ -20,7 +20,7 @@ from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.ledger import LEDGER, LedgerRow
 from paraphina_wh.tables import ticks_columns, zero_rows
 from paraphina_wh.telemetry.shape import column_types
-from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
+from paraphina_wh.warehouse import Warehouse, key_problem, new_batch, sql_text
 
 # Telemetry that came alone, without sidecar and stdout, still says which config release wrote it.
 _LEDGER_WITH_METRICS = """
@@ -153,5 +153,7 @@ def _drop_superseded(warehouse: Warehouse, staged: Sequence[Staged]) -> None:
 
 def drop_ticks(warehouse: Warehouse, profile: str, label: str, run_id: str) -> None:
     """Remove the ticks and the quarantine of a run that the ledger has taken out of the answers."""
-    commit.remove(warehouse.ticks_file(profile, label, run_id))
+    # A label too long for a folder name belongs to a run without ticks.
+    if key_problem("label", label) is None:
+        commit.remove(warehouse.ticks_file(profile, label, run_id))
     commit.remove(warehouse.quarantine / f"{run_id}.jsonl")

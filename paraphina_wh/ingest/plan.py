@@ -1,37 +1,36 @@
-"""From what the user names to tasks: which files, which profile and label, which batch."""
+"""From files to tasks: which profile and label, which batch."""
 
 from __future__ import annotations
 
-import glob
 import heapq
 import math
-import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from paraphina_wh.catalog import connect
+from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.inputs import Input
+from paraphina_wh.ingest.kinds import HARNESS_NAME, TIERS
 from paraphina_wh.ingest.split import split_on_reset
 from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
-from paraphina_wh.telemetry.source import plain_name
+from paraphina_wh.telemetry.source import open_source, plain_name
 from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
 
 if TYPE_CHECKING:
     import duckdb
 
-TIERS = ("conservative", "balanced", "aggressive")
 # What a kill may cost: the runs of a batch that is under way are taken in again.
 LARGEST_BATCH_BYTES = 192 << 20
 BATCH_RUNS = 256
 # Starting a process costs as much as taking in this much.
 SMALLEST_BATCH_BYTES = 8 << 20
-_HARNESS_NAME = re.compile(rf"({'|'.join(TIERS)})_r(\d+)")
-_NOT_TELEMETRY = re.compile(r"research_dataset_.*|mc_runs|metrics|trajectories")
+LONGEST_LOG_BYTES = 64 << 20
 _BLOCK = 1 << 20
 
 
@@ -67,80 +66,21 @@ class Plan:
     newest_batch: str = ""
 
 
-def find_inputs(warehouse: Warehouse, paths: Sequence[str | Path]) -> list[Path]:
-    """Return the files named by paths, folders (with all below them) and globs, sorted, each once.
-
-    A sidecar stands for a run that wrote no telemetry. What lies in the warehouse is no input.
-    Raises: WarehouseError (exit code 2) for a path that is not there.
-    """
-    found = {file for path in paths for file in _expand(str(path))}
-    return sorted(file for file in found if not file.absolute().is_relative_to(warehouse.path))
-
-
-def _expand(text: str) -> Iterator[Path]:
-    path = Path(text)
-    # A path that exists is itself, whatever a glob would make of its characters.
-    matches = [path] if path.exists() else [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207
-    if not matches:
-        raise WarehouseError(f"no such file or folder: {text}", "check the path", exit_code=2)
-    for match in matches:
-        if match.is_dir():
-            yield from _below(match)
-        elif match.is_file():
-            yield _run_of(match)
-        else:
-            raise WarehouseError(f"not a file: {text}", "give a stream as standard input: -", exit_code=2)
-
-
-def _run_of(file: Path) -> Path:
-    """Return the input that a file belongs to: a shell's `*` names sidecars and stdout beside the telemetry."""
-    for suffix in (SUFFIX, STDOUT_SUFFIX):
-        if file.name.endswith(suffix):
-            sidecar = file.with_name(file.name.removesuffix(suffix) + SUFFIX)
-            return _telemetry_of(sidecar) or (sidecar if sidecar.is_file() else file)
-    return file
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield the telemetry files below a folder, and the sidecars of runs that have none."""
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or not path.is_file():
-            continue
-        if Path(plain_name(path)).suffix in (".jsonl", ".ndjson"):
-            if not _NOT_TELEMETRY.fullmatch(stem(path)):
-                yield path
-        elif path.name.endswith(SUFFIX) and not _telemetry_of(path):
-            yield path
-
-
-def _telemetry_of(sidecar: Path) -> Path | None:
-    """Return the telemetry that a sidecar belongs to, if it exists."""
-    base = sidecar.name.removesuffix(SUFFIX)
-    names = (f"{base}{kind}{packed}" for kind in (".jsonl", ".ndjson") for packed in ("", ".gz", ".zst"))
-    return next((path for name in names if (path := sidecar.with_name(name)).is_file()), None)
-
-
-def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, staging: Path, jobs: int) -> Plan:
-    """Turn input files into batches of tasks; files whose run cannot be named are turned down.
+def make_plan(warehouse: Warehouse, inputs: Iterable[Input], options: Options, staging: Path, jobs: int) -> Plan:
+    """Turn telemetry, sidecars and stdout logs into batches of tasks; files whose run cannot be named are turned down.
 
     staging: folder for the pieces of files that are split. jobs: processes that share the batches.
     """
     plan = Plan([], [], [])
     tasks: list[Task] = []
-    for file in inputs:
+    for found in inputs:
         try:
-            tasks += _tasks(warehouse, file, options, staging)
+            if found.kind == "stdout":
+                tasks.append(_task_of_log(warehouse, found.path, options, plan))
+            else:
+                tasks += _tasks(warehouse, found.path, options, staging)
         except WarehouseError as error:
-            plan.rejected.append(
-                Outcome(
-                    file=printable(warehouse.relative(file)),
-                    status="rejected",
-                    errors=[error.message],
-                    error_count=1,
-                    hint=error.hint,
-                )
-            )
+            plan.rejected.append(refused(warehouse, found.path, error))
     kept = [task for task in tasks if _fit_for_folders(task, plan)]
     plan.newest_batch = _look_up(warehouse, kept)
     plan.batches = _batches(kept, jobs)
@@ -148,13 +88,7 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Path], options: Options, st
 
 
 def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> list[Task]:
-    if printable(str(file)) != str(file):
-        raise WarehouseError(f"{printable(str(file))}: the name is not UTF-8", "rename the file or its folder")
-    if _NOT_TELEMETRY.fullmatch(stem(file)):
-        raise WarehouseError(
-            f"{file}: not telemetry, by its name",
-            "summary and run exp11 read research datasets as they are; check judges Monte Carlo runs",
-        )
+    check_name(file)
     without_ticks = file.name.endswith(SUFFIX)
     sidecar = read_sidecar(file if without_ticks else sidecar_path(file))
     if sidecar and sidecar.status == "planned":
@@ -178,7 +112,7 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) ->
 
 
 def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:
-    named = _HARNESS_NAME.fullmatch(stem(file))
+    named = HARNESS_NAME.fullmatch(stem(file))
     profile = options.profile or (sidecar and sidecar.profile) or (named and named[1])
     if not profile:
         raise WarehouseError(
@@ -188,7 +122,7 @@ def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:
 
 
 def _label(file: Path, options: Options, sidecar: Sidecar | None) -> str:
-    named = _HARNESS_NAME.fullmatch(stem(file))
+    named = HARNESS_NAME.fullmatch(stem(file))
     if options.label is not None:
         return options.label
     if sidecar:
@@ -201,7 +135,63 @@ def _experiment(file: Path, options: Options, sidecar: Sidecar | None) -> str:
         return options.experiment
     if sidecar:
         return sidecar.experiment
-    return options.label_prefix if _HARNESS_NAME.fullmatch(stem(file)) else "adhoc"
+    return options.label_prefix if HARNESS_NAME.fullmatch(stem(file)) else "adhoc"
+
+
+def _task_of_log(warehouse: Warehouse, file: Path, options: Options, plan: Plan) -> Task:
+    """Return the task of a stdout log that lies alone: a run without ticks, failed when the summary is missing.
+
+    Raises: WarehouseError when neither the options nor the banner nor the name tell the profile.
+    """
+    check_name(file)
+    with open_source(file) as stream:
+        content = stream.read(LONGEST_LOG_BYTES + 1)
+    if len(content) > LONGEST_LOG_BYTES:
+        raise WarehouseError(f"{file}: longer than {LONGEST_LOG_BYTES} bytes", "is it the stdout of one run?")
+    said = parse_stdout(content.decode("utf-8", "replace"))
+    named = HARNESS_NAME.fullmatch(log_stem(file))
+    profile = options.profile or said.profile or (named and named[1])
+    if not profile:
+        raise WarehouseError(
+            f"{file}: no banner tells the profile", "give it with --profile conservative|balanced|aggressive"
+        )
+    if said.profile and said.profile != profile:
+        plan.warnings.append(f"{warehouse.relative(file)}: taken for {profile!r}, its banner says {said.profile!r}")
+    return Task(
+        source=None,
+        origin=warehouse.relative(file),
+        profile=profile,
+        label=log_stem(file) if options.label is None else options.label,
+        experiment=options.experiment or "adhoc",
+        size_bytes=file.stat().st_size,
+        stdout=str(file.absolute()),
+        crashed=not said.has_summary,
+        on_error=options.on_error,
+        replace=options.replace,
+    )
+
+
+def log_stem(file: Path) -> str:
+    """Return the name of a stdout log without its endings: `a.stdout.txt` -> `a`."""
+    name = plain_name(file)
+    return name.removesuffix(STDOUT_SUFFIX) if name.endswith(STDOUT_SUFFIX) else Path(name).stem
+
+
+def check_name(file: Path) -> None:
+    """Raise a WarehouseError for a file whose name no text can hold."""
+    if printable(str(file)) != str(file):
+        raise WarehouseError(f"{printable(str(file))}: the name is not UTF-8", "rename the file or its folder")
+
+
+def refused(warehouse: Warehouse, file: Path, error: WarehouseError) -> Outcome:
+    """Return the outcome of a file that was turned down as a whole."""
+    return Outcome(
+        file=printable(warehouse.relative(file)),
+        status="rejected",
+        errors=[error.message],
+        error_count=1,
+        hint=error.hint,
+    )
 
 
 def _existing(path: Path) -> str | None:

@@ -14,6 +14,7 @@ from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.telemetry.reader import Ledger
 from paraphina_wh.telemetry.record import INT64_MAX
+from paraphina_wh.telemetry.source import open_source
 
 # The knobs that have a column of their own, under the names labels use.
 KNOB_COLUMNS = {
@@ -33,11 +34,23 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
     row.supersedes = next(iter(task.superseded), None)
     if task.sidecar:
         _apply_sidecar(row, task)
+    row.source_kind = "stdout"
+    if task.crashed:
+        row.status, row.error = "failed", "no PnL summary on stdout"
     if task.stdout:
-        content = Path(task.stdout).read_bytes()
+        content = stdout_bytes(task)
+        row.source_path = None if task.source or task.sidecar else task.origin
         row.stdout_sha256 = hashlib.sha256(content).hexdigest()
         _apply_stdout(row, parse_stdout(content.decode("utf-8", "replace")))
     return row
+
+
+def stdout_bytes(task: Task) -> bytes:
+    """Return what the engine said, decompressed; nothing when no file holds it."""
+    if not task.stdout:
+        return b""
+    with open_source(Path(task.stdout)) as stream:
+        return stream.read()
 
 
 def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerRow:

@@ -15,7 +15,7 @@ import duckdb
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import Columnar, convert
 from paraphina_wh.ingest.overlapped import Overlapped, file_sha256, stream_sha256
-from paraphina_wh.ingest.rows import account, identity_row, outcome_of
+from paraphina_wh.ingest.rows import account, identity_row, outcome_of, stdout_bytes
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN, BadLineFile, ExtraFile
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.ledger import LedgerRow, evidence_id_of, run_id_of
@@ -127,8 +127,7 @@ class Stager:
 
     def _without_ticks(self, task: Task) -> Staged | Outcome:
         """Stage a run that left no telemetry: it failed early, or its experiment only reads stdout."""
-        content = Path(task.stdout).read_bytes() if task.stdout else b""
-        digest = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(stdout_bytes(task)).hexdigest()
         run_id = run_id_of(task.profile, task.label, digest)
         settled = self.settled(task, run_id)
         if settled:
@@ -272,7 +271,7 @@ class _Telemetry:
         task, ticks = self.task, self.stager.path("parquet")
         row = identity_row(self.stager.batch, task, self._run_id(ledger))
         row.evidence_id = evidence_id_of(task.profile, ledger.sha256)
-        row.telemetry_path = task.origin
+        row.source_kind, row.telemetry_path = "telemetry", task.origin
         row.compressed_sha256 = file_sha256(self.source) if self.compressed else None
         row.stored_bytes, row.stored_sha256 = ticks.stat().st_size, file_sha256(ticks)
         account(row, ledger)

@@ -22,6 +22,7 @@ class Task(msgspec.Struct, kw_only=True):
 
     source: telemetry file, None for a run that wrote none. origin: what to call it (differs for spooled input).
     stdout: file with the engine's stdout, if there is one.
+    crashed: a stdout log without sidecar ends before its summary.
     in_place: runs the warehouse holds under this profile and label.
     """
 
@@ -33,6 +34,7 @@ class Task(msgspec.Struct, kw_only=True):
     size_bytes: int
     stdout: str | None = None
     sidecar: Sidecar | None = None
+    crashed: bool = False
     on_error: str = "reject"
     replace: bool = False
     in_place: list[InPlace] = []
@@ -40,7 +42,7 @@ class Task(msgspec.Struct, kw_only=True):
     @property
     def failed(self) -> bool:
         """Tell whether the engine failed, or ran out of time."""
-        return self.sidecar is not None and self.sidecar.status != "ok"
+        return self.crashed if self.sidecar is None else self.sidecar.status != "ok"
 
     def is_told_by(self, held: InPlace) -> bool:
         """Tell whether a run in place with the same content says all that this one would say.
@@ -66,7 +68,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     """What became of one input.
 
     status: `ingested`, `unchanged`, `quarantined` (the good lines went in) or `rejected`.
-    ticks: rows taken in. bytes: decompressed telemetry. errors: at most 10 lines, error_count has them all.
+    run_id: None for files that are not one run. ticks: rows taken in. bytes: decompressed input.
+    errors: at most 10 lines, error_count has them all. notices: what was found, in plain words.
     """
 
     file: str
@@ -80,6 +83,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     error_count: int = 0
     errors: list[str] = []
     warnings: list[str] = []
+    notices: list[str] = []
     hint: str = ""
 
     @property

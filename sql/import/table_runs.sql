@@ -14,31 +14,40 @@ WITH named AS (
         row_no,
         cells,
         coalesce(present(cells[$places.profile]), $profile::VARCHAR) AS profile,
-        coalesce(present(cells[$places.experiment]), $experiment::VARCHAR) AS experiment,
-        cell_integer(cells[$places.returncode])::BIGINT AS returncode,
-        coalesce(cell_flag(cells[$places.timeout]), false) AS timed_out,
-        cell_flag(cells[$places.kill]) AS kill
+        coalesce(present(cells[$places.experiment]), $experiment::VARCHAR) AS experiment
     FROM csv_rows
 ),
 in_json AS (
     SELECT
-        *,
+        row_no,
+        profile,
+        experiment,
         list_concat(
             list_transform(cells, lambda c: json_of(c)), [to_json(profile)::VARCHAR, to_json(experiment)::VARCHAR]
-        ) AS json,
-        list_transform(cells, lambda c: to_json(present(c))::VARCHAR) AS json_texts
+        ) AS json
     FROM named
 ),
 settled AS (
-    SELECT *, object_of($settings, json) AS settings, object_of($metrics, json) AS content
-    FROM in_json
+    SELECT *, object_of($settings, json) AS settings, object_of($metrics, json) AS content FROM in_json
 ),
 numbered AS (
     SELECT *, row_number() OVER (PARTITION BY settings ORDER BY row_no) - 1 AS nth FROM settled
 ),
 labelled AS (
-    SELECT *, object_of($labels, all_json) AS label
+    SELECT row_no, profile, experiment, settings, content, nth, object_of($labels, all_json) AS label
     FROM (SELECT *, list_append(json, nth::VARCHAR) AS all_json FROM numbered)
+),
+-- The cells come back last: whatever is carried through the numbering is copied.
+complete AS (
+    SELECT
+        l.*,
+        c.cells,
+        list_transform(c.cells, lambda c: to_json(present(c))::VARCHAR) AS json_texts,
+        cell_integer(c.cells[$places.returncode])::BIGINT AS returncode,
+        coalesce(cell_flag(c.cells[$places.timeout]), false) AS timed_out,
+        cell_flag(c.cells[$places.kill]) AS kill
+    FROM csv_rows c
+    JOIN labelled l USING (row_no)
 )
 SELECT
     'run' AS event,
@@ -95,4 +104,4 @@ SELECT
     cell_number(cells[$places.dollar_delta_usd]) AS delta_final_usd,
     cell_number(cells[$places.basis_exposure_usd]) AS basis_final_usd,
     experiment
-FROM labelled;
+FROM complete;

@@ -8,7 +8,7 @@ SELECT
     engine,
     status,
     count(*) AS runs,
-    coalesce(sum(num_ticks), 0)::BIGINT AS ticks,
+    coalesce(sum(rows), 0)::BIGINT AS ticks,
     coalesce(sum(source_bytes), 0)::BIGINT AS bytes_in,
     coalesce(sum(stored_bytes), 0)::BIGINT AS bytes_stored,
     max(ingested_at) AS last_ingest

@@ -7,7 +7,7 @@ SELECT
     count(*) AS runs,
     count(*) FILTER (status = 'ok') AS ok,
     count(*) FILTER (status <> 'ok') AS failed,
-    coalesce(sum(num_ticks), 0)::BIGINT AS ticks,
+    coalesce(sum(rows), 0)::BIGINT AS ticks,
     coalesce(sum(source_bytes), 0)::BIGINT AS bytes_in,
     coalesce(sum(stored_bytes), 0)::BIGINT AS bytes_stored,
     count(DISTINCT experiment) AS experiments,

@@ -1,0 +1,160 @@
+"""What kind of file an input is: its content tells, and only where that leaves room its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final, Literal
+
+import msgspec
+
+from paraphina_wh.candidates import is_per_run, is_summary
+from paraphina_wh.engine.stdout import parse_stdout
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.header import read_header
+from paraphina_wh.sidecar import SUFFIX, sidecar_path, stem
+from paraphina_wh.telemetry.source import open_source, plain_name
+
+Kind = Literal[
+    "telemetry", "stdout", "dataset", "mc_runs", "runs_table", "summary_table", "exported", "shorter", "unknown"
+]
+
+TIERS: Final = ("conservative", "balanced", "aggressive")
+HARNESS_NAME: Final = re.compile(rf"({'|'.join(TIERS)})_r(\d+)")
+JSONL_ENDINGS: Final = (".jsonl", ".ndjson")
+TEXT_ENDINGS: Final = (".txt", ".log")
+TABLE_ENDINGS: Final = (".csv",)
+# Beside a table: the experiment file whose runner exported it from the warehouse.
+EXPORTED_MARK: Final = "experiment.toml"
+
+_DATASET_NAME: Final = re.compile(r"research_dataset_.*")
+_UNMAPPED: Final = ("metrics", "trajectories")
+# How far to look for the first JSON object, and for what an engine says at the start and the end of its stdout.
+_LINES: Final = 1000
+_LONGEST_LINE: Final = 1 << 20
+_TEXT_BYTES: Final = 1 << 16
+
+
+def kind_of(file: Path) -> Kind:
+    """Return what a file is, by its first object, its header or its text.
+
+    JSON lines that are nothing else count as telemetry: the strict reader then says what is wrong with them.
+    A file that cannot be read is of the kind of its ending, for the reader of that kind to say why.
+    """
+    if file.name.endswith(SUFFIX):
+        return "telemetry"
+    ending = Path(plain_name(file)).suffix.lower()
+    try:
+        if ending in JSONL_ENDINGS:
+            return _kind_of_json(file)
+        if ending in TABLE_ENDINGS:
+            return _kind_of_table(file)
+        return _kind_of_text(file)
+    except (WarehouseError, OSError):
+        return "telemetry" if ending in JSONL_ENDINGS else "runs_table" if ending in TABLE_ENDINGS else "unknown"
+
+
+def _kind_of_json(file: Path) -> Kind:
+    name = stem(file)
+    if name in _UNMAPPED:
+        return "unknown"
+    if name == "mc_runs":
+        return "mc_runs"
+    if HARNESS_NAME.fullmatch(name) or sidecar_path(file).is_file():
+        # Thousands of runs of a sweep need no second look.
+        return "telemetry"
+    fields = _first_fields(file)
+    if {"run_index", "seed"} <= fields and "t" not in fields:
+        return "mc_runs"
+    if _DATASET_NAME.fullmatch(name) or ("t" not in fields and _is_dataset_row(fields)):
+        return "dataset"
+    return "telemetry"
+
+
+def _is_dataset_row(fields: set[str]) -> bool:
+    # Imported here: the package of datasets brings libraries that the ingest of telemetry does without.
+    from paraphina_wh.datasets.columns import CANDIDATES
+
+    return all(fields & set(CANDIDATES[column]) for column in ("final_pnl", "max_drawdown"))
+
+
+def holds_dataset_rows(file: Path) -> bool:
+    """Tell whether one of the first lines of a file is a run of a research dataset."""
+    return any(_is_dataset_row(fields) for fields in _objects(file))
+
+
+def _first_fields(file: Path) -> set[str]:
+    """Return the names in the first JSON object, lower case; none when there is none near the start."""
+    return next(_objects(file), set())
+
+
+def _objects(file: Path) -> Iterator[set[str]]:
+    with open_source(file) as stream:
+        for line in islice(_lines(stream), _LINES):
+            try:
+                found = msgspec.json.decode(line.replace(b"NaN", b"null"), type=dict[str, msgspec.Raw])
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                continue
+            yield {name.lower() for name in found}
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield lines until one is longer than any first line would be."""
+    while (line := stream.readline(_LONGEST_LINE)) and (line.endswith(b"\n") or len(line) < _LONGEST_LINE):
+        yield line
+
+
+def _kind_of_table(file: Path) -> Kind:
+    if (file.parent / EXPORTED_MARK).is_file():
+        return "exported"
+    header = read_header(file).names
+    names = {name.lower() for name in header}
+    # Presets carry means too, and the table beside mc_runs.jsonl a PnL for each run.
+    if "rank_within_tier" in names or {"ticks_executed", "max_abs_q_tao"} <= names:
+        return "unknown"
+    if is_summary(header):
+        return "summary_table"
+    return "runs_table" if is_per_run(header) else "unknown"
+
+
+def _kind_of_text(file: Path) -> Kind:
+    with open_source(file) as stream:
+        start = stream.read(_TEXT_BYTES)
+        end = b""
+        while block := stream.read(_TEXT_BYTES):
+            end = (end + block)[-_TEXT_BYTES:]
+    if start.lstrip().startswith(b"{") and not file.name.endswith(TEXT_ENDINGS):
+        return _kind_of_json(file)
+    found = parse_stdout((start + end).decode("utf-8", "replace"))
+    return "stdout" if found.has_summary or found.cfg_version or found.profile else "unknown"
+
+
+def why_unknown(file: Path) -> tuple[str, str]:
+    """Return what to say of a file that is of no known kind: the reason, and the next step."""
+    ending = Path(plain_name(file)).suffix.lower()
+    if ending in JSONL_ENDINGS:
+        return "no schema is known for files of this name", "telemetry goes by any other name"
+    if ending in TABLE_ENDINGS:
+        return _why_not_a_table(file)
+    return (
+        "neither telemetry nor a research dataset, Monte Carlo runs, a table of runs or what an engine says on stdout",
+        "a stdout log needs the engine's banner or its PnL summary",
+    )
+
+
+def _why_not_a_table(file: Path) -> tuple[str, str]:
+    from paraphina_wh.candidates import PER_RUN, SUMMARY
+
+    header = read_header(file).names
+    names = {name.lower() for name in header}
+    if "rank_within_tier" in names:
+        return "a table of presets, not of runs", "read it with `paraphina-wh run exp12 --presets-csv`"
+    if "ticks_executed" in names:
+        return "the rounded twin of mc_runs.jsonl", "ingest mc_runs.jsonl itself, which is exact"
+    tried = ", ".join(PER_RUN["final_pnl"]), ", ".join(SUMMARY["final_pnl_mean"])
+    return (
+        f"no column of a PnL for each run ({tried[0]}) and none of a mean PnL ({tried[1]})",
+        f"columns present: {', '.join(header)[:300]}",
+    )

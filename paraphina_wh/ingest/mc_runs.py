@@ -1,0 +1,102 @@
+"""Runs of the Monte Carlo harness: strictly read, kept as a table of their own, never pooled with other runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.plan import Options, printable
+from paraphina_wh.ingest.sinks import BadLineFile, ExtraFile
+from paraphina_wh.ingest.sources import Source, is_held, put_in_place
+from paraphina_wh.ingest.task import Outcome
+from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
+from paraphina_wh.telemetry.shape import MC_RUNS, column_types
+from paraphina_wh.telemetry.source import open_source
+from paraphina_wh.warehouse import Warehouse, sql_text
+
+
+def take_in_mc_runs(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> Outcome:
+    """Take in a file of Monte Carlo runs as a source of `mc_runs`; the same content twice changes nothing.
+
+    The verdict on every line is that of `check`; with --on-error quarantine the good lines go in.
+    Raises: WarehouseError when the file cannot be read, holds no run, or when the warehouse holds other content of
+            the same file that is not to be replaced.
+    """
+    origin = printable(warehouse.relative(file))
+    ledger, reasons = _strict_pass(file, origin, staging)
+    if ledger.quarantined > ledger.truncated and options.on_error == "reject":
+        hint = "repair the file, or keep its good lines with --on-error quarantine"
+        return Outcome(file=origin, status="rejected", errors=reasons, error_count=ledger.errors, hint=hint)
+    if not ledger.rows:
+        raise WarehouseError(f"{origin}: no complete record in the file", "look at what wrote it")
+    outcome = _outcome(origin, ledger, reasons)
+    source = Source("mc_runs", ledger.sha256[:32], origin)
+    if is_held(warehouse, source, replace=options.replace):
+        outcome.status = "unchanged"
+        return outcome
+    staged = _convert(ledger, origin, staging)
+    put_in_place(warehouse, source, staged, quarantine=staging / "bad.jsonl" if ledger.quarantined else None)
+    return outcome
+
+
+def _strict_pass(file: Path, origin: str, staging: Path) -> tuple[Ledger, list[str]]:
+    with (
+        ExtraFile(staging / "extra.jsonl") as extra,
+        BadLineFile(staging / "bad.jsonl", origin) as bad,
+        (staging / "clean.jsonl").open("wb") as clean,
+        open_source(file) as stream,
+    ):
+        ledger = read_strict(stream, MC_RUNS, Sinks(bad, extra, clean))
+    return ledger, bad.reasons
+
+
+def _outcome(origin: str, ledger: Ledger, reasons: list[str]) -> Outcome:
+    only_cut_tail = ledger.truncated and ledger.quarantined == 1
+    # A shard starts anywhere: where it starts is no oddity here.
+    warnings = [text for text in ledger.warnings() if not text.startswith("the first index")]
+    return Outcome(
+        file=origin,
+        status="quarantined" if ledger.quarantined and not only_cut_tail else "ingested",
+        bytes=ledger.bytes,
+        quarantined=ledger.quarantined,
+        errors=reasons,
+        error_count=ledger.errors,
+        warnings=warnings,
+        notices=[f"{ledger.rows} Monte Carlo runs"],
+    )
+
+
+def _convert(ledger: Ledger, origin: str, staging: Path) -> Path:
+    """Write the accepted lines as Parquet, in the order of the file, and return it."""
+    staged = staging / "mc_runs.parquet"
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(
+            f"CREATE TABLE runs AS SELECT $path AS source_path, $sha256 AS source_sha256, $now AS ingested_at, r.*, "
+            f"x.extra FROM {_json_lines(staging / 'clean.jsonl', column_types(MC_RUNS), ledger.longest_line)} r "
+            f"LEFT JOIN {_extra(staging)} x ON r.run_index = x.t ORDER BY run_index",
+            {
+                "path": origin,
+                "sha256": ledger.sha256,
+                "now": datetime.now(UTC).isoformat(timespec="microseconds"),
+            },
+        )
+        connection.execute(f"COPY runs TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
+    return staged
+
+
+def _extra(staging: Path) -> str:
+    file = staging / "extra.jsonl"
+    if not file.is_file():
+        return "(SELECT NULL::BIGINT AS t, NULL::VARCHAR AS extra WHERE false)"
+    return _json_lines(file, {"t": "BIGINT", "extra": "VARCHAR"}, file.stat().st_size)
+
+
+def _json_lines(file: Path, columns: dict[str, str], longest_line: int) -> str:
+    declared = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in columns.items())
+    return (
+        f"read_json([{sql_text(str(file))}], format = 'newline_delimited', compression = 'uncompressed', "
+        f"maximum_object_size = {max(1 << 20, longest_line + 1024)}, columns = {{{declared}}})"
+    )

@@ -1,0 +1,127 @@
+"""Per-run CSVs of experiments: every row a row of `runs`, without ticks; one query a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import msgspec
+
+from paraphina_wh import commit
+from paraphina_wh.catalog import connect
+from paraphina_wh.ingest.batch import drop_ticks
+from paraphina_wh.ingest.kinds import TIERS
+from paraphina_wh.ingest.plan import Options, newest_batch
+from paraphina_wh.ingest.run_columns import KINDS, has_path, has_stdout, knob_places, label_places, places_of
+from paraphina_wh.ingest.table import Table, count, read_table, run_import
+from paraphina_wh.ingest.table_names import experiment_of
+from paraphina_wh.ingest.table_problems import conflicts, distinct, turned_down, unfit, unnamed
+from paraphina_wh.ingest.task import Outcome
+from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
+
+_NEW: Final = "table_run_fates WHERE NOT is_held AND NOT is_repeat"
+
+
+def take_in_runs(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> Outcome:
+    """Take in the rows of a per-run CSV that the warehouse lacks.
+
+    A row is known by profile, label and results; its label is the JSON of all columns that say which run it was.
+    Other results under the same label: the table is turned down, or takes the old runs' place with --replace.
+    """
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        connection.execute(f"SET temp_directory = {sql_text(str(staging))}")
+        table = read_table(connection, file, warehouse.relative(file), staging)
+        places = places_of(table.names)
+        problems = unfit(connection, table, {places[column]: kind for column, kind in KINDS.items()})
+        if problems:
+            return turned_down(table, problems)
+        batch = new_batch(after=newest_batch(connection))
+        _make_runs(connection, table, options, batch)
+        problems = unnamed(connection) or conflicts(connection, options)
+        if problems:
+            return turned_down(table, problems)
+        outcome = _outcome(connection, table)
+        if outcome.status == "ingested":
+            _commit(warehouse, connection, batch, staging)
+        return outcome
+
+
+def _make_runs(connection: duckdb.DuckDBPyConnection, table: Table, options: Options, batch: str) -> None:
+    """Make the tables `table_runs` and `table_run_fates`."""
+    places = places_of(table.names)
+    labels = label_places(table.header.names)
+    run_import(
+        connection,
+        "table_runs",
+        places=places,
+        labels=members(labels.settings | labels.repeat),
+        settings=members(labels.settings),
+        metrics=members(labels.results),
+        knobs=members(knob_places(places)),
+        profile=options.profile,
+        experiment=options.experiment or experiment_of(table.origin),
+        has_stdout=has_stdout(places),
+        has_path=has_path(places),
+        batch_id=batch,
+        ingested_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        source_path=table.origin,
+        source_sha256=table.sha256,
+    )
+    run_import(connection, "table_run_fates")
+
+
+def members(places: Mapping[str, int]) -> list[dict[str, object]]:
+    """Return the members of a JSON object, sorted by key, as the import queries take them."""
+    return [{"key": msgspec.json.encode(key).decode(), "place": places[key]} for key in sorted(places)]
+
+
+def _outcome(connection: duckdb.DuckDBPyConnection, table: Table) -> Outcome:
+    new = count(connection, _NEW)
+    repeats = count(connection, "table_run_fates WHERE is_repeat")
+    runs = table.rows - repeats
+    warnings = [
+        f"profile {profile!r} has no risk budget; known: {', '.join(TIERS)}"
+        for profile in distinct(connection, "profile")
+        if profile not in TIERS
+    ]
+    if repeats:
+        warnings.append(f"{repeats} rows say what earlier ones say, repeat included: counted once")
+    return Outcome(
+        file=table.origin,
+        status="ingested" if new else "unchanged",
+        bytes=table.bytes,
+        warnings=table.header.warnings + warnings,
+        notices=[f"{runs} runs" + (f", {new} of them new" if 0 < new < runs else "")],
+    )
+
+
+def _commit(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, batch: str, staging: Path) -> None:
+    rows = connection.execute(f"SELECT DISTINCT experiment FROM {_NEW} ORDER BY 1").fetchall()
+    commit.publish(
+        [
+            (
+                _write(warehouse, connection, experiment, batch, staging / f"{number}.parquet"),
+                warehouse.runs_file(experiment, batch),
+            )
+            for number, (experiment,) in enumerate(rows)
+        ]
+    )
+    superseded = connection.execute(f"SELECT profile, label, unnest(superseded) FROM {_NEW}").fetchall()
+    for profile, label, run_id in superseded:
+        drop_ticks(warehouse, profile, label, run_id)
+
+
+def _write(
+    warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, experiment: str, batch: str, staged: Path
+) -> Path:
+    """Write the new rows of an experiment with all columns of a ledger, and return the Parquet file."""
+    run_import(connection, "table_ledger_rows", experiment=experiment, batch_id=batch)
+    schema = sql_text(str(warehouse.runs_file("any", "schema")))
+    connection.execute(
+        f"COPY (FROM read_parquet([{schema}], hive_partitioning = false) UNION ALL BY NAME FROM table_ledger_rows) "
+        f"TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
+    )
+    return staged

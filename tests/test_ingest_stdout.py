@@ -1,0 +1,124 @@
+"""Stdout logs that lie alone: runs without ticks."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from paraphina_wh.warehouse import Warehouse
+from tests.conftest import Invoke
+from tests.records import run_of
+from tests.telemetry_maker import ask, ingest, verdicts, write
+
+BANNER = "paraphina | cfg=v0.1.6 | cfg_hash=0x5175cca07d758d00 | profile=Balanced | ticks=2000 | seed=7\n"
+SUMMARY = """
+Daily PnL (realised / unrealised / total): +1085.50 / +260.96 / +1346.45
+Kill switch: true
+Kill reason: DeltaHardBreach
+Risk regime: HardLimit
+"""
+
+NAME = "balanced_q0.stdout.txt"
+
+
+def test_a_log_is_a_run(warehouse: Warehouse) -> None:
+    (outcome,) = ingest(warehouse, write(warehouse.root / NAME, BANNER + SUMMARY))
+    assert (outcome.status, outcome.ticks) == ("ingested", 0)
+    assert ask(
+        warehouse,
+        "SELECT profile, label, experiment, status, seed, ticks_requested, stdout_pnl_total, stdout_kill_switch, "
+        "stdout_usable, num_ticks, source_kind, source_path FROM runs",
+    ) == [
+        ("balanced", "balanced_q0", "adhoc", "ok", 7, 2000, 1346.45, True, True, None, "stdout", NAME),
+    ]
+    assert ask(warehouse, "SELECT run_id FROM runs") == [(outcome.run_id,)]
+
+
+@pytest.mark.parametrize("name", ["night.log", "night.txt", "night.stdout.txt", "night.log.gz"])
+def test_the_label_is_the_stem_and_options_come_first(warehouse: Warehouse, name: str) -> None:
+    text = (BANNER + SUMMARY).encode()
+    ingest(
+        warehouse,
+        write(warehouse.root / name, gzip.compress(text) if name.endswith(".gz") else text),
+        experiment="e",
+    )
+    assert ask(warehouse, "SELECT profile, label, experiment FROM runs") == [("balanced", "night", "e")]
+
+
+def test_the_profile_of_the_option_goes_before_the_banner_with_a_warning(warehouse: Warehouse) -> None:
+    report = ingest(warehouse, write(warehouse.root / "a.log", BANNER + SUMMARY), profile="aggressive", label="mine")
+    assert report.warnings == ["a.log: taken for 'aggressive', its banner says 'balanced'"]
+    assert ask(warehouse, "SELECT profile, label FROM runs") == [("aggressive", "mine")]
+
+
+def test_a_banner_without_summary_is_a_crashed_run(warehouse: Warehouse) -> None:
+    (outcome,) = ingest(warehouse, write(warehouse.root / "a.log", BANNER))
+    assert outcome.status == "ingested"
+    assert ask(warehouse, "SELECT status, error, stdout_usable FROM runs") == [
+        ("failed", "no PnL summary on stdout", False)
+    ]
+
+
+def test_a_summary_without_banner_needs_a_profile(warehouse: Warehouse) -> None:
+    log = write(warehouse.root / "a.log", SUMMARY)
+    (outcome,) = ingest(warehouse, log)
+    assert outcome.status == "rejected"
+    assert outcome.errors[0].endswith("a.log: no banner tells the profile")
+    (outcome,) = ingest(warehouse, log, profile="balanced")
+    assert outcome.status == "ingested"
+
+
+def test_any_other_text_is_turned_down(warehouse: Warehouse) -> None:
+    (outcome,) = ingest(warehouse, write(warehouse.root / "notes.txt", "buy milk\n"))
+    assert outcome.status == "rejected"
+    assert "neither telemetry nor a research dataset" in outcome.errors[0]
+    assert outcome.hint == "a stdout log needs the engine's banner or its PnL summary"
+
+
+def test_the_same_log_comes_in_once_and_another_of_its_label_does_not(warehouse: Warehouse) -> None:
+    log = write(warehouse.root / "a.log", BANNER + SUMMARY)
+    assert verdicts(ingest(warehouse, log)) == {"a.log": "ingested"}
+    assert verdicts(ingest(warehouse, log)) == {"a.log": "unchanged"}
+    write(log, BANNER + SUMMARY.replace("1346.45", "1346.46"))
+    (outcome,) = ingest(warehouse, log)
+    assert outcome.status == "rejected"
+    assert verdicts(ingest(warehouse, log, replace=True)) == {"a.log": "ingested"}
+    assert ask(warehouse, "SELECT stdout_pnl_total FROM runs") == [(1346.46,)]
+
+
+def test_in_a_folder_only_logs_that_lie_alone_are_runs(warehouse: Warehouse) -> None:
+    folder = warehouse.root / "in"
+    write(folder / "balanced_r1.jsonl", run_of(2))
+    write(folder / "balanced_r1.stdout.txt", BANNER + SUMMARY)
+    write(folder / "balanced_r1.stderr.txt", BANNER)
+    write(folder / "alone.stdout.txt", BANNER + SUMMARY)
+    write(folder / "readme.txt", "hello")
+    report = ingest(warehouse, folder)
+    assert verdicts(report) == {"alone.stdout.txt": "ingested", "balanced_r1.jsonl": "ingested"}
+    assert report.left_out == [str(folder / "readme.txt")]
+    assert ask(warehouse, "SELECT label, source_kind, stdout_usable FROM runs ORDER BY label") == [
+        ("alone", "stdout", True),
+        ("exp13_balanced_r001", "telemetry", True),
+    ]
+
+
+def test_recorded_logs_give_what_they_say(warehouse: Warehouse, recorded: Path) -> None:
+    ingest(warehouse, recorded / "exp03_stdout")
+    query = "SELECT profile, stdout_pnl_total FROM runs WHERE label = 'aggressive_q-20'"
+    assert ask(warehouse, query) == [("aggressive", 2153.6)]
+    assert ask(warehouse, "SELECT profile, count(*) FROM runs GROUP BY ALL ORDER BY ALL") == [
+        ("aggressive", 5),
+        ("balanced", 5),
+        ("conservative", 5),
+    ]
+
+
+def test_the_command_line(invoke: Invoke, tmp_path: Path) -> None:
+    write(tmp_path / "a.log", BANNER + SUMMARY)
+    write(tmp_path / "b.txt", "hello")
+    result = invoke("ingest", "a.log", "b.txt", "--format", "jsonl")
+    assert ['"status":"ingested"' in text for text in result.stdout.splitlines()] == [True, False]
+    assert result.stderr.splitlines()[0].startswith("error: b.txt: neither telemetry")
+    assert result.exit_code == 1
