@@ -409,7 +409,6 @@ def test_the_recorded_tables_go_in_whole(warehouse: Warehouse, recorded: Path) -
         "exp03_stress_summary.csv": ("ingested", ["15 summary rows"]),
         "exp04_risk_regime_runs.csv": ("ingested", ["45 runs"]),
         "exp04_risk_regime_summary.csv": ("ingested", ["15 summary rows"]),
-        "exp07_source_summary.csv": ("unchanged", ["15 summary rows"]),
         "research_dataset_v001.jsonl": ("ingested", ["12 runs"]),
     }
     assert ask(
