@@ -90,9 +90,10 @@ def set_up(warehouse: Warehouse) -> None:
 
 
 def _bring_up_to_date(warehouse: Warehouse) -> None:
-    """Write the zero-row files anew when a table or a column was added: old files lack it, and views must bind."""
+    """Write the zero-row files anew when one is gone or a column was added: views must bind whatever there is."""
     marker = f"{FORMAT}\nschema {_schema_digest()}\n"
-    if not warehouse.exists or (warehouse.path / "FORMAT").read_text() != marker:
+    whole = warehouse.exists and all(file.is_file() for file in _zero_row_files(warehouse))
+    if not whole or (warehouse.path / "FORMAT").read_text() != marker:
         _write_zero_rows(warehouse)
         commit.write_atomically(warehouse.path / "FORMAT", marker.encode())
 
@@ -111,8 +112,19 @@ def _write_zero_rows(warehouse: Warehouse) -> None:
         f"CREATE VIEW ticks AS {zero_rows(ticks_columns() | {'profile': 'VARCHAR', 'label': 'VARCHAR'})}"
     )
     connection.execute(view_files()["condensed_ticks"].read_text())
+    with commit.staging_folder(warehouse.staging, new_batch()) as staging:
+        moves = []
+        for i, (final, query) in enumerate(_zero_row_files(warehouse).items()):
+            staged = staging / f"{i}.parquet"
+            connection.execute(f"COPY ({query}) TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
+            moves.append((staged, final))
+        commit.publish(moves)
+
+
+def _zero_row_files(warehouse: Warehouse) -> dict[Path, str]:
+    """Return file -> query of its columns; that of `runs` reads condensed_ticks."""
     ledger = column_types(LEDGER)
-    tables = {
+    return {
         warehouse.ticks_file(_EMPTY_KEY, _EMPTY_KEY, "schema"): zero_rows(ticks_columns()),
         warehouse.runs_file(_EMPTY_KEY, "schema"): (
             f"SELECT l.*, c.* EXCLUDE (profile, label, run_id) FROM ({zero_rows(ledger)}) l, condensed_ticks c"
@@ -121,13 +133,6 @@ def _write_zero_rows(warehouse: Warehouse) -> None:
         warehouse.mc_runs_file(_EMPTY_KEY, "schema"): zero_rows(MC_RUNS_COLUMNS),
         warehouse.summaries_file(_EMPTY_KEY, "schema"): zero_rows(SUMMARY_COLUMNS),
     }
-    with commit.staging_folder(warehouse.staging, new_batch()) as staging:
-        moves = []
-        for i, (final, query) in enumerate(tables.items()):
-            staged = staging / f"{i}.parquet"
-            connection.execute(f"COPY ({query}) TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
-            moves.append((staged, final))
-        commit.publish(moves)
 
 
 def _refresh_catalog(warehouse: Warehouse) -> None:

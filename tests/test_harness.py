@@ -457,3 +457,28 @@ def test_run_lists_the_experiments(invoke: Invoke) -> None:
     unknown = invoke("run", "exp99")
     assert unknown.exit_code == 2
     assert "exp99" in unknown.stderr
+
+
+def test_each_profile_runs_with_the_knobs_of_its_preset(invoke: Invoke, tmp_path: Path) -> None:
+    header = "name,risk_tier,rank_within_tier,initial_q_tao,loss_limit_usd,hedge_band_base,size_eta,vol_ref,"
+    rows = ["b2,balanced,2,9,9,9,9,9,", "b1,balanced,1,-20.0,1500.0,2.5,2.0,,", "c,conservative,1,5.0,500.0,,,0.02,"]
+    metrics = "delta_limit_usd_base,final_pnl_mean,final_pnl_std,max_drawdown_mean,kill_prob"
+    lines = [header + metrics, *(f"{row},1,1,1,0" for row in rows)]
+    folder = tmp_path / "runs/exp12_profile_saftey_tuner"  # where an older tool wrote
+    folder.mkdir(parents=True)
+    (folder / "exp12_tuned_presets.csv").write_text("\n".join(lines) + "\n")
+
+    done = _exp13(invoke, "--profiles", "conservative", "--runs-per-profile", "1", "--presets", "tuned")
+
+    assert done.exit_code == 0, done.stderr
+    assert "exp12_profile_saftey_tuner" in done.stderr
+    assert [json.loads(str(knobs)) for (knobs,) in _runs(tmp_path, "knobs_json")] == [
+        {
+            "PARAPHINA_INIT_Q_TAO": "-20.0",
+            "PARAPHINA_DAILY_LOSS_LIMIT": "1500.0",
+            "PARAPHINA_HEDGE_BAND_BASE": "2.5",
+            "PARAPHINA_MM_SIZE_ETA": "2.0",
+        },
+        {"PARAPHINA_INIT_Q_TAO": "5.0", "PARAPHINA_DAILY_LOSS_LIMIT": "500.0", "PARAPHINA_VOL_REF": "0.02"},
+    ]
+    assert _exp13(invoke, "--presets", "none.csv").exit_code == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -117,3 +119,14 @@ def test_each_section_has_its_place_in_every_form(invoke: Invoke) -> None:
     table = invoke("status").stdout
     assert [text for text in table.splitlines() if text in SECTIONS] == list(SECTIONS)
     assert json.loads(invoke("status", "--format", "jsonl").stdout)["section"] == "totals"
+
+
+def test_a_table_folder_that_was_removed_is_empty_and_nothing_breaks(
+    invoke: Invoke, warehouse: Warehouse, tiny_run: Path
+) -> None:
+    ingest_paths(warehouse, [tiny_run])
+    shutil.rmtree(warehouse.path / "summaries")
+    shutil.rmtree(warehouse.path / "datasets")
+    shown = invoke("status")
+    assert shown.exit_code == 0, shown.stderr
+    assert invoke("query", "select count(*) as n from imported_summaries", "--format", "csv").stdout == "n\n0\n"

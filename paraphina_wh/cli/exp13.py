@@ -27,6 +27,9 @@ _SPEC = find_experiment("exp13").spec
 @grid_options(_SPEC, "--runs-per-profile")
 @click.option("--label-prefix", default="exp13", show_default=True, help="Start of the labels.")
 @click.option("--dataset", metavar="FILE", help="Dataset to append to; by default the newest version.")
+@click.option(
+    "--presets", metavar="FILE|tuned", help="Run each profile with the knobs of its preset; tuned: what exp12 wrote."
+)
 @engine_options(_SPEC.timeout_sec)
 @click.option("--dry-run", is_flag=True, help="Print the runs and what would be done, and stop.")
 @click.option("--allow-mixed", is_flag=True, help="Let rows of the reference and a real engine share the dataset.")
@@ -38,6 +41,7 @@ _SPEC = find_experiment("exp13").spec
 @examples(
     "paraphina-wh run exp13 --runs-per-profile 10 --set MM_SIZE_ETA=2",
     "paraphina-wh run exp13 --engine target/release/paraphina --dry-run",
+    "paraphina-wh run exp13 --presets tuned --label-prefix tuned",
 )
 @pass_warehouse
 def exp13(
@@ -45,6 +49,7 @@ def exp13(
     /,
     label_prefix: str,
     dataset: str | None,
+    presets: str | None,
     dry_run: bool,
     allow_mixed: bool,
     until_decided: bool,
@@ -62,10 +67,13 @@ def exp13(
     With --until-decided seeds are added in batches until the evidence of these runs decides every budget; --level holds
     for all looks together.
     """
-    from paraphina_wh.experiments.exp13 import run_exp13
+    from paraphina_wh.experiments.exp13 import knobs_of_presets, run_exp13
     from paraphina_wh.experiments.planning import RunOptions
 
-    session = RunOptions(constants={"label_prefix": label_prefix}, **options)
+    knobs, warnings = knobs_of_presets(warehouse, presets) if presets else ({}, [])
+    for text in warnings:
+        warn(text)
+    session = RunOptions(constants={"label_prefix": label_prefix}, profile_knobs=knobs, **options)
     if dry_run:
         print_plan(warehouse, find_experiment("exp13"), session, style)
         return
