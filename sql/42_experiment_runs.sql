@@ -9,6 +9,7 @@
 --   run_id                | -         | identity of the run
 --   experiment            | -         | experiment
 --   sweep_id              | -         | equal for runs that can be compared: same experiment, engine, ticks and overrides
+--   plan_key              | -         | what was planned, hashed; null in rows of tables
 --   run_name              | -         | name of the run inside its experiment
 --   profile               | -         | risk profile
 --   label                 | -         | label of the run
@@ -54,6 +55,7 @@ SELECT
     r.run_id,
     r.experiment,
     r.sweep_id,
+    r.plan_key,
     r.run_name,
     r.profile,
     r.label,
@@ -89,7 +91,7 @@ SELECT
     r.final_pnl AS pnl_total_end,
     r.final_pnl,
     r.max_drawdown,
-    -r.max_drawdown AS max_drawdown_signed,
+    0e0 - r.max_drawdown AS max_drawdown_signed,
     r.max_drawdown_time,
     r.kill_tick AS time_to_kill,
     r.frac_normal AS regime_frac_normal,

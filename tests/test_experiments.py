@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 import paraphina_wh as wh
+from paraphina_wh.experiments.session_lock import only_session
 from tests.conftest import Invoke
 
 _SETTINGS = "band_base,mm_size_eta,vol_ref,daily_loss_limit"
@@ -209,6 +211,150 @@ def test_a_knob_of_the_grid_is_not_set_on_top(invoke: Invoke, tmp_path: Path) ->
     assert knobs == (4.0, 2.0)
 
 
+def test_fractions_stay_fractions_wherever_a_variable_comes_from(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "mixed.toml").write_text("""
+name = "mixed"
+about = "whole numbers and fractions under one name"
+mode = "stdout"
+profiles = ["balanced", "aggressive"]
+labels = ["experiment", "profile", "m", "p", "lim", "repeat"]
+[[axis]]
+m = [1, 1.25]
+[per_profile]
+balanced = { lim = 750 }
+aggressive = { lim = 2500.75 }
+[constants]
+base = 2
+[products]
+p = ["base", "m"]
+""")
+    done = invoke("run", "mixed.toml", "--engine", "reference", "--ticks", "5")
+    assert done.exit_code == 0, done.stderr
+    runs = pl.read_csv(tmp_path / "runs/mixed/mixed_runs.csv")
+    assert runs.select("m", "p", "lim").rows() == [
+        (1.0, 2.0, 750.0),
+        (1.25, 2.5, 750.0),
+        (1.0, 2.0, 2500.75),
+        (1.25, 2.5, 2500.75),
+    ]
+
+
+def test_a_variable_may_have_any_name(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "names.toml").write_text("""
+name = "names"
+about = "names that SQL or the runner might use"
+mode = "stdout"
+profiles = ["balanced"]
+[[axis]]
+place = [5, 9]
+[[axis]]
+id = [10, 20]
+[[axis]]
+stem = ["select", "o'brien"]
+""")
+    done = invoke("run", "names.toml", "--engine", "reference", "--ticks", "5")
+    assert done.exit_code == 0, done.stderr
+    runs = pl.read_csv(tmp_path / "runs/names/names_runs.csv")
+    assert runs.select("run_id", "place", "id", "stem").rows()[:3] == [
+        ("run_0", 5, 10, "select"),
+        ("run_1", 5, 10, "o'brien"),
+        ("run_2", 5, 20, "select"),
+    ]
+    assert pl.read_csv(tmp_path / "runs/names/names_summary.csv").height == 8
+
+
+def test_an_export_repeats_what_the_last_session_wrote(invoke: Invoke, tmp_path: Path) -> None:
+    invoke("run", _write_sweep(tmp_path, "4.0, 2.0"), "--engine", "reference")
+    done = invoke("run", _write_sweep(tmp_path, "2.0, 1.0"), "--engine", "reference", "--repeats", "1")
+    assert done.exit_code == 0, done.stderr
+    file = tmp_path / "runs/sweep/sweep_runs.csv"
+    before = file.read_bytes()
+    assert pl.read_csv(file)["band"].to_list() == [2.0, 1.0]
+    assert invoke("export", "runs", "--experiment", "sweep").exit_code == 0
+    assert file.read_bytes() == before
+
+
+def test_what_was_withdrawn_comes_back_only_by_running_it_anew(invoke: Invoke, tmp_path: Path) -> None:
+    file = _write_sweep(tmp_path, "4.0")
+    invoke("run", file, "--engine", "reference")
+    invoke("forget", "--label", "sweep_band4.0_r0")
+    assert "sweep: 1 runs, 1 already there" in invoke("run", file, "--engine", "reference").stderr
+
+
+def test_telemetry_that_is_none_is_a_failure_and_the_next_session_heals_it(invoke: Invoke, tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    engine.write_text(
+        f"#!{sys.executable}\n"
+        "import os, runpy, sys\n"
+        "try:\n"
+        "    runpy.run_module('paraphina_wh.reference_engine', run_name='__main__', alter_sys=True)\n"
+        "finally:\n"
+        "    if '--version' not in sys.argv and not os.path.exists('healed'):\n"
+        "        open(os.environ['PARAPHINA_TELEMETRY_PATH'], 'w').write('no telemetry\\n')\n"
+    )
+    engine.chmod(0o755)
+    file = _write_sweep(tmp_path, "4.0")
+    broken = invoke("run", file, "--engine", engine, "--repeats", "1")
+    assert broken.exit_code == 1
+    assert wh.open(tmp_path).sql("select status, num_ticks from runs").rows() == [("failed", None)]
+    (tmp_path / "healed").touch()
+    healed = invoke("run", file, "--engine", engine, "--repeats", "1")
+    assert healed.exit_code == 0, healed.stderr
+    assert wh.open(tmp_path).sql("select status, num_ticks from runs").rows() == [("ok", 10)]
+
+
+def test_a_second_session_in_the_same_folder_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    file = _write_sweep(tmp_path, "4.0")
+    with only_session(tmp_path / "runs/sweep/telemetry"):
+        refused = invoke("run", file, "--engine", "reference")
+    assert (refused.exit_code, "another session is running engines in" in refused.stderr) == (2, True)
+    assert invoke("run", file, "--engine", "reference").exit_code == 0
+
+
+def test_a_dry_run_knows_what_only_waits_on_disk(invoke: Invoke, tmp_path: Path) -> None:
+    file = _write_sweep(tmp_path, "4.0")
+    invoke("run", file, "--engine", "reference")
+    shutil.rmtree(tmp_path / "warehouse")
+    shown = invoke("run", file, "--engine", "reference", "--dry-run", "--format", "csv")
+    assert [line.rpartition(",")[2] for line in shown.stdout.splitlines()] == ["action", "take in", "take in"]
+    assert "sweep: 0 runs, 2 already there" in invoke("run", file, "--engine", "reference").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--set", "RISK_PROFILE=aggressive"], "knob RISK_PROFILE is set by the runner"),
+        (["--repeats", "1000000000"], "runs are too many; the limit is 1000000"),
+        (["--seed", "9" * 5000], "is neither a whole number nor none"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(invoke: Invoke, tmp_path: Path, options: list[str], reason: str) -> None:
+    refused = invoke("run", "exp03", "--engine", "reference", *options)
+    assert (refused.exit_code, reason in refused.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_engine_prints_is_shown_whatever_bytes_it_holds(invoke: Invoke, tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    said = (
+        "caf\\351 \\033[31m\\nDaily PnL (realised / unrealised / total): +1.00 / +2.00 / +3.00\\nKill switch: false\\n"
+    )
+    engine.write_text(f"#!/bin/sh\nprintf '{said}'\n")
+    engine.chmod(0o755)
+    (tmp_path / "told.toml").write_text("""
+name = "told"
+about = "what the engine says"
+mode = "stdout"
+profiles = ["balanced"]
+[[table]]
+file = "told.csv"
+columns = ["pnl_total", "stdout_truncated"]
+""")
+    assert invoke("run", "told.toml", "--engine", engine).exit_code == 0
+    (row,) = pl.read_csv(tmp_path / "runs/told/told.csv").rows()
+    assert row[1].splitlines()[0] == "caf\ufffd \\x1b[31m"
+
+
 # Fails for the first repeat, runs out of time for the second, behaves for the third.
 _MOODY = """
 import os, subprocess, sys, time
@@ -243,13 +389,14 @@ def test_failures_are_rows_of_the_table(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_every_artefact_is_exported_twice_alike(invoke: Invoke, tmp_path: Path) -> None:
-    for line in ("exp04 --profiles balanced --repeats 1", "exp08 --repeats 2", "risk_regime --repeats 2", "exp03"):
+    lines = ("exp04 --profiles balanced --repeats 1", "exp08 --repeats 2", "risk_regime --repeats 2", "exp03", "exp13")
+    for line in lines:
         assert invoke("run", *line.split(), "--engine", "reference", "--ticks", "6").exit_code == 0
     written = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*.csv")}
     first = invoke("export", "all")
     assert first.exit_code == 0, first.stderr
-    assert "left out" not in first.stderr
     paths = [tmp_path / line for line in first.stdout.splitlines()]
+    assert "left out dataset: runs of exp04_multi_scenario, exp04_risk_regime, exp08_profile" in first.stderr
     assert {path.name for path in paths} >= {
         *("exp03_stress_runs.csv", "exp04_summary.csv", "exp04_risk_regime_runs.csv", "exp08_profile_summary.csv"),
         *("exp07_presets.csv", "exp07_presets.json", "exp12_tuned_presets.csv", "exp12_tuning_report.csv"),

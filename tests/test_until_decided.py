@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -54,14 +55,64 @@ def test_another_plan_under_the_same_prefix_is_refused(invoke: Invoke, tmp_path:
     first = _run(invoke, "--profiles", "balanced", "--max-runs", "10")
     assert first.exit_code == 0, first.stderr
     plan = json.loads((tmp_path / "runs/exp13_auto/until_decided_exp13.json").read_text())
-    assert plan == {"label_prefix": "exp13", "profiles": ["balanced"], "first": 10, "max_runs": 10, "level": 0.95}
+    expected = {
+        "label_prefix": "exp13",
+        "profiles": ["balanced"],
+        "seed": 1,
+        "first": 10,
+        "max_runs": 10,
+        "level": 0.95,
+    }
+    assert {key: plan[key] for key in expected} == expected
 
     more = _run(invoke, "--profiles", "balanced", "--max-runs", "20")
     assert more.exit_code == 2
     assert "were planned for 10 to 10 runs of balanced at level 0.95, not for 10 to 20" in more.stderr
+    assert "--seed 11" in more.stderr
+    # The same seeds under another prefix are the same runs; new seeds are not.
+    same = _run(invoke, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b")
+    assert (same.exit_code, "looks at these runs were planned" in same.stderr) == (2, True)
     assert wh.open(tmp_path).sql("select count(*) from runs").item() == 10
-    other = _run(invoke, "--profiles", "balanced", "--max-runs", "11", "--label-prefix", "b")
+    other = _run(invoke, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b", "--seed", "11")
     assert other.exit_code == 0, other.stderr
+
+
+def test_runs_that_were_there_before_the_plan_are_refused(invoke: Invoke, tmp_path: Path) -> None:
+    line = ("run", "exp13", "--engine", "reference", "--ticks", "12", "--profiles", "balanced")
+    assert invoke(*line, "--runs-per-profile", "3").exit_code == 0
+    refused = _run(invoke, "--profiles", "balanced", "--max-runs", "10")
+    assert refused.exit_code == 2
+    assert "3 of these runs are there already" in refused.stderr
+    assert not list((tmp_path / "runs/exp13_auto").glob("until_decided*"))
+
+
+def test_a_look_with_a_failed_run_decides_nothing(invoke: Invoke, tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    engine.write_text(
+        f"#!{sys.executable}\n"
+        "import os, runpy, sys\n"
+        "if '--version' in sys.argv: sys.exit(1)\n"
+        "seed = sys.argv[sys.argv.index('--seed') + 1]\n"
+        "if seed == '4' and not os.path.exists('healed'): sys.exit(101)\n"
+        "runpy.run_module('paraphina_wh.reference_engine', run_name='__main__', alter_sys=True)\n"
+    )
+    engine.chmod(0o755)
+    line = ("run", "exp13", "--engine", engine, "--ticks", "12", "--profiles", "aggressive", "--until-decided")
+    broken = invoke(*line, "--max-runs", "40")
+    assert broken.exit_code == 1
+    assert wh.open(tmp_path).sql("select count(*) from runs where status = 'ok'").item() == 9
+    assert pl.read_csv(tmp_path / "runs/exp13_auto/until_decided_exp13.csv").is_empty()
+
+    (tmp_path / "healed").touch()
+    again = invoke(*line, "--max-runs", "40", "--gate", "strict")
+    assert again.exit_code == 0, again.stderr
+    assert wh.open(tmp_path).sql("select count(*) from runs where status = 'ok'").item() == 40
+
+
+def test_a_dry_run_shows_the_looks(invoke: Invoke, tmp_path: Path) -> None:
+    shown = _run(invoke, "--max-runs", "40", "--dry-run", "--format", "csv")
+    assert [line.split(",")[0] for line in shown.stdout.splitlines()] == ["runs_per_profile", "10", "20", "40"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -69,6 +120,9 @@ def test_another_plan_under_the_same_prefix_is_refused(invoke: Invoke, tmp_path:
     [
         (["--runs-per-profile", "3"], "--until-decided and --max-runs N go together"),
         (["--max-runs", "2", "--runs-per-profile", "3"], "cannot look first after 3 of at most 2 runs"),
+        (["--max-runs", "20", "--profiles", "custom"], "profile 'custom' has no budget to decide"),
+        (["--max-runs", "20", "--seed", "none"], "without seeds all runs are copies of one"),
+        (["--max-runs", "20", "--fresh"], "runs that were looked at are not run --fresh"),
         (["--max-runs", "20", "--level", "1.5"], "1.5 is no confidence level"),
     ],
 )

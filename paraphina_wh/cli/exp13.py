@@ -74,11 +74,14 @@ def exp13(
     for text in warnings:
         warn(text)
     session = RunOptions(constants={"label_prefix": label_prefix}, profile_knobs=knobs, **options)
+    if until_decided != (max_runs is not None):
+        raise click.UsageError("--until-decided and --max-runs N go together")
+    if dry_run and max_runs is not None:
+        _print_looks(session, max_runs, level or 0.95, style)
+        return
     if dry_run:
         print_plan(warehouse, find_experiment("exp13"), session, style)
         return
-    if until_decided != (max_runs is not None):
-        raise click.UsageError("--until-decided and --max-runs N go together")
     if max_runs is not None:
         _until_decided(warehouse, session, max_runs, dataset, level or 0.95, allow_mixed, gate, style)
         return
@@ -87,6 +90,17 @@ def exp13(
     _print_exp13(made, style)
     if not made.session.complete or made.alignment is None or (gate and not holds(made.alignment, gate)):
         click.get_current_context().exit(1)
+
+
+def _print_looks(session: RunOptions, max_runs: int, level: float, style: str) -> None:
+    import polars as pl
+
+    from paraphina_wh.experiments.until_decided import planned_looks
+
+    looks = planned_looks(session, max_runs, level)
+    rows = [(look.runs_per_profile, look.level) for look in looks]
+    print_frame(pl.DataFrame(rows, schema=["runs_per_profile", "level"], orient="row"), style)
+    notice(f"{len(looks)} looks at most, {100 * level:.6g} % over all of them together; nothing was run")
 
 
 def _until_decided(

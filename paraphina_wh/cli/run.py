@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from paraphina_wh.cli.group import CommandGroup
@@ -68,8 +70,9 @@ def _start_file(context: click.Context, _: click.Parameter, name: str | None) ->
 
     settings = context.find_object(Settings) or Settings()
     path = write_starter(locate(settings.root, settings.warehouse), name)
-    click.echo(path.name)
-    click.echo(f"next: edit {path.name}, then `paraphina-wh run {path.name} --dry-run`", err=True)
+    shown = os.path.relpath(path)
+    click.echo(shown)
+    click.echo(f"next: edit {shown}, then `paraphina-wh run {shown} --dry-run`", err=True)
     context.exit()
 
 

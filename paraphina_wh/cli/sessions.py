@@ -30,7 +30,7 @@ class Seed(click.ParamType[int | Literal["none"]]):
             return value
         if str(value).lower() == "none":
             return "none"
-        if not str(value).isdecimal():
+        if not (str(value).isascii() and str(value).isdecimal() and len(str(value)) <= 19):
             self.fail(f"{value!r} is neither a whole number nor none", param, ctx)
         return int(str(value))
 

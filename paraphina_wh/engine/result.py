@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,4 +73,9 @@ def _telemetry_problem(telemetry: Path | None) -> str | None:
         return None
     if not telemetry.is_file():
         return "no telemetry written"
-    return None if telemetry.stat().st_size else "no telemetry written: the file is empty"
+    if not telemetry.stat().st_size:
+        return "no telemetry written: the file is empty"
+    with telemetry.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        # An engine exits 0 also when a full disk took but a part.
+        return None if file.read(1) == b"\n" else "telemetry cut off: its last line has no end"

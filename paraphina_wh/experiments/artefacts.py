@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,9 @@ from paraphina_wh.catalog import connect
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.datasets import Appended, Selection, append_research_rows, dataset_file, open_dataset, read_dataset
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.experiments.read import Experiment, read_experiment, shipped
+from paraphina_wh.experiments.read import read_experiment, shipped
+from paraphina_wh.experiments.record import read_record
+from paraphina_wh.experiments.spec import Spec
 from paraphina_wh.experiments.tables import experiment_tables, tables_of, write_tables
 from paraphina_wh.export import (
     ALIGNMENT_CSV,
@@ -41,6 +43,7 @@ from paraphina_wh.warehouse import Warehouse
 
 _SWEEP_OF_PRESETS: Final = "exp04_risk_regime"
 _SWEEP_OF_REGION: Final = "exp04_multi_scenario"
+_HARNESS: Final = "exp13"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,9 @@ def export_artefact(warehouse: Warehouse, what: str, options: ExportOptions | No
     if options.out is not None:
         raise WarehouseError("`all` writes several files: leave out -o", "paraphina-wh export --help", exit_code=2)
     missing = dict(_missing(warehouse, options))
+    options, sweeps = _without_sweeps(warehouse, options)
+    if sweeps:
+        done.skipped.append(f"dataset: runs of {', '.join(sweeps)}; `export dataset --experiment NAME` appends them")
     for name, export in _EXPORTS.items():
         if name == "evidence":
             continue  # written beside the alignment
@@ -89,6 +95,26 @@ def export_artefact(warehouse: Warehouse, what: str, options: ExportOptions | No
         else:
             export(warehouse, options, done)
     return done
+
+
+def _without_sweeps(warehouse: Warehouse, options: ExportOptions) -> tuple[ExportOptions, list[str]]:
+    """Return options whose research rows leave out the runs of sweeps, unless an experiment is named, and their names.
+
+    A sweep turns the knobs far from any profile: its runs say nothing about the budgets of one.
+    """
+    if options.selection.experiment is not None:
+        return options, []
+    with connect(warehouse, views=("profile_centres", "run_ledger", "runs", "research_rows")) as connection:
+        rows = connection.execute("SELECT experiment, run_id FROM research_rows ORDER BY ALL").fetchall()
+    sweeps = [name for name in dict.fromkeys(name for name, _ in rows) if _is_sweep(warehouse, name)]
+    kept = tuple(run_id for name, run_id in rows if name not in sweeps)
+    return replace(options, selection=replace(options.selection, run_ids=kept)), sweeps
+
+
+def _is_sweep(warehouse: Warehouse, name: str) -> bool:
+    record = read_record(warehouse, name)
+    spec = record.spec if record else _shipped_spec(name)
+    return spec is not None and name != _HARNESS
 
 
 def _missing(warehouse: Warehouse, options: ExportOptions) -> Iterator[tuple[str, str]]:
@@ -189,27 +215,21 @@ def _runs(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
 
 def _runs_of(warehouse: Warehouse, name: str, out: Path | None) -> list[Path]:
     """Write the tables of an experiment whose file is known, else every column of its runs."""
-    known = experiment_named(warehouse, name)
-    if known is None or not tables_of(known.spec) or name not in _experiments(warehouse):
+    record = read_record(warehouse, name)
+    spec = record.spec if record else _shipped_spec(name)
+    if spec is None or not tables_of(spec) or name not in _experiments(warehouse):
         return [export_runs(warehouse, name, out=out)]
+    plan_keys = record.plan_keys if record else None
     if out is None:
-        return write_tables(warehouse, known.spec)
-    [(_, runs), *_] = experiment_tables(warehouse, known.spec)
+        return write_tables(warehouse, spec, plan_keys=plan_keys)
+    [(_, runs), *_] = experiment_tables(warehouse, spec, plan_keys)
     write_atomically(out, csv_bytes(runs))
     return [out]
 
 
-def experiment_named(warehouse: Warehouse, name: str) -> Experiment | None:
-    """Return the file of an experiment by the name its runs carry: shipped, or kept beside what it made."""
-    for path in shipped().values():
-        experiment = read_experiment(path)
-        if experiment.spec.name == name:
-            return experiment
-    kept = warehouse.root / "runs" / Path(name).name / "experiment.toml"
-    if not kept.is_file():
-        return None
-    experiment = read_experiment(kept)
-    return experiment if experiment.spec.name == name else None
+def _shipped_spec(name: str) -> Spec | None:
+    specs = (read_experiment(path).spec for path in shipped().values())
+    return next((spec for spec in specs if spec.name == name), None)
 
 
 def _experiments(warehouse: Warehouse) -> list[str]:

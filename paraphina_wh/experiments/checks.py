@@ -13,21 +13,28 @@ from paraphina_wh.engine import KNOBS, check_knobs
 from paraphina_wh.engine.config import RESERVED_LABEL_KEYS
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.columns import parse_column
-from paraphina_wh.experiments.grid import axis_values, expand, fill
-from paraphina_wh.experiments.spec import Problem, Range, Spec, Value
+from paraphina_wh.experiments.grid import LARGEST_GRID, axis_values, expand, fill, grid_size
+from paraphina_wh.experiments.planning import default_name, names_file
+from paraphina_wh.experiments.spec import Problem, Range, Show, Spec, Value
+from paraphina_wh.experiments.tables import tables_of
 
 # What every run has beside its variables.
 BUILT_IN: Final = ("experiment", "profile", "repeat", "seed", "ticks")
 # Columns made for the tables alone: the last lines of what the engine printed.
 CAPTURED: Final = ("stdout_truncated", "stderr_truncated")
-LARGEST_GRID: Final = 1_000_000
+# Columns of experiment_runs that hold text.
+_TEXTS: Final = (
+    *("run_id", "experiment", "sweep_id", "plan_key", "run_name", "profile", "label", "label_json", "status"),
+    *("error", "engine", "started_at", "knobs_json", "risk_regime", "telemetry_path", *CAPTURED),
+)
 MOST: Final = 10**12
 
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\.csv")
 _SUBFOLDER: Final = re.compile(r"\.|[A-Za-z0-9_-]{1,100}")
-_OWNED: Final = ("RISK_PROFILE", "TELEMETRY_MODE", "TELEMETRY_PATH", "TELEMETRY_APPEND")
+_FOLDER: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_./-]{0,199}")
+OWNED: Final = ("RISK_PROFILE", "TELEMETRY_MODE", "TELEMETRY_PATH", "TELEMETRY_APPEND")
 
 
 def find_problem(spec: Spec) -> Problem | None:
@@ -49,8 +56,8 @@ def _names(spec: Spec) -> Iterator[Problem]:
             yield Problem(("profiles",), f"profile {profile!r} cannot name a file")
     if not spec.profiles or len(set(spec.profiles)) < len(spec.profiles):
         yield Problem(("profiles",), "at least one profile, each once")
-    if spec.folder is not None and (spec.folder.startswith("/") or ".." in spec.folder.split("/")):
-        yield Problem(("folder",), f"{spec.folder!r} does not lie below ROOT")
+    if spec.folder is not None and (not _FOLDER.fullmatch(spec.folder) or ".." in spec.folder.split("/")):
+        yield Problem(("folder",), f"{spec.folder!r} is no folder below ROOT")
     if spec.raw_folder is not None and not _SUBFOLDER.fullmatch(spec.raw_folder):
         yield Problem(("raw_folder",), f"{spec.raw_folder!r} is not the name of a folder")
 
@@ -92,16 +99,17 @@ def _axes(spec: Spec) -> Iterator[Problem]:
                 yield from _range(path, values)
             elif not values:
                 yield Problem(path, "needs at least one value")
-            elif len({(type(value), value) for value in values}) < len(values) and len(axis) == 1:
-                yield Problem(path, "names a value twice")
-            elif len({isinstance(value, str) for value in values}) > 1:
-                yield Problem(path, "mixes texts with numbers")
+            elif len({_kind(value) for value in values}) > 1:
+                yield Problem(path, "mixes texts, numbers and true/false")
             lengths[name] = len(axis_values(values))
         if not axis:
             yield Problem(("axis", place), "is empty")
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} {count}" for name, count in lengths.items())
             yield Problem(("axis", place), f"variables that go together need equally many values, here: {told}")
+        points = list(zip(*(axis_values(values) for values in axis.values()), strict=False))
+        if len(set(points)) < len(points):
+            yield Problem(("axis", place, next(iter(axis))), "names a value twice")
 
 
 def _range(path: tuple[str | int, ...], values: Range) -> Iterator[Problem]:
@@ -122,11 +130,11 @@ def _declared_once(spec: Spec) -> Iterator[Problem]:
     for path, name in _declarations(spec):
         if not _WORD.fullmatch(name):
             yield Problem((*path, name), f"variable {name!r}: letters, digits and `_` only")
-        if name in BUILT_IN or name in RESERVED_LABEL_KEYS:
+        if name.lower() in BUILT_IN or name.lower() in RESERVED_LABEL_KEYS:
             yield Problem((*path, name), f"{name!r} is a name that every run has; choose another")
-        if name in seen:
-            yield Problem((*path, name), f"variable {name!r} is declared twice")
-        seen.add(name)
+        if name.lower() in seen:
+            yield Problem((*path, name), f"variable {name!r} is declared twice; upper and lower case are the same")
+        seen.add(name.lower())
 
 
 def _declarations(spec: Spec) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -141,6 +149,8 @@ def _finite(spec: Spec) -> Iterator[Problem]:
     for path, value in _values(spec):
         if isinstance(value, float) and not math.isfinite(value):
             yield Problem(path, "must be finite")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            yield Problem(path, "must fit 64 bits")
 
 
 def _values(spec: Spec) -> Iterator[tuple[tuple[str | int, ...], Value]]:
@@ -153,10 +163,12 @@ def _values(spec: Spec) -> Iterator[tuple[tuple[str | int, ...], Value]]:
 
 
 def _size(spec: Spec) -> Iterator[Problem]:
-    points = math.prod(len(axis_values(next(iter(axis.values())))) for axis in spec.axis)
-    runs = points * len(spec.profiles) * spec.repeats
-    if runs > LARGEST_GRID:
-        yield Problem(("axis",), f"makes {runs} runs; the limit is {LARGEST_GRID}")
+    if grid_size(spec) > LARGEST_GRID:
+        yield Problem(("axis",), f"makes {grid_size(spec)} runs; the limit is {LARGEST_GRID}")
+
+
+def _kind(value: Value) -> type:
+    return type(value) if isinstance(value, str | bool) else float
 
 
 def _known(spec: Spec) -> list[str]:
@@ -183,9 +195,9 @@ def _knobs(spec: Spec) -> Iterator[Problem]:
     known = _known(spec)
     for knob, value in spec.knobs.items():
         path = ("knobs", knob)
-        if knob in _OWNED or knob not in KNOBS:
+        if knob in OWNED or knob not in KNOBS:
             reason = (
-                "is set by the runner" if knob in _OWNED else f"is no knob of the engine; there are {', '.join(KNOBS)}"
+                "is set by the runner" if knob in OWNED else f"is no knob of the engine; there are {', '.join(KNOBS)}"
             )
             yield Problem(path, reason)
         elif isinstance(value, str) and value not in known:
@@ -212,20 +224,21 @@ def _labels(spec: Spec) -> Iterator[Problem]:
 
 
 def _templates(spec: Spec) -> Iterator[Problem]:
-    for key, template in (("run_name", spec.run_name), ("label", spec.label)):
+    run_name = spec.run_name or (default_name(spec) if spec.has_telemetry else None)
+    for key, template in (("run_name", run_name), ("label", spec.label)):
         if template is None:
             continue
         yield from _fields(spec, key, template)
         names = [fill(template, point) for point in expand(spec)]
         if len(set(names)) < len(names):
             yield Problem((key,), f"gives the same text to several runs: {_twice(names)!r}")
-        unfit = next((name for name in names if key == "run_name" and not _NAME.fullmatch(name)), None)
+        unfit = next((name for name in names if key == "run_name" and not names_file(name)), None)
         if unfit is not None:
             yield Problem((key,), f"{unfit!r} cannot name a file")
 
 
 def _fields(spec: Spec, key: str, template: str) -> Iterator[Problem]:
-    known = [*BUILT_IN, *_known(spec)]
+    known = list(next(expand(spec)))
     try:
         fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
     except ValueError as error:
@@ -236,8 +249,8 @@ def _fields(spec: Spec, key: str, template: str) -> Iterator[Problem]:
             yield Problem((key,), f"no variable {name!r}; there are {', '.join(known)}")
     try:
         fill(template, next(expand(spec)))
-    except ValueError as error:
-        yield Problem((key,), str(error))
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        yield Problem((key,), f"not a template: {error}")
 
 
 def _twice(names: list[str]) -> str:
@@ -247,11 +260,18 @@ def _twice(names: list[str]) -> str:
 
 def _tables(spec: Spec) -> Iterator[Problem]:
     known = [*dict.fromkeys([*header_columns("experiment_runs"), *spec.label_keys, *CAPTURED])]
+    first = next(expand(spec))
+    of_labels = {key: isinstance(first.get(key), str) for key in spec.label_keys}
+    texts = [name for name in known if of_labels.get(name, name in _TEXTS)]
+    files = [table.file.lower() for table in spec.table or []]
     last: list[str] = []
-    for place, table in enumerate(spec.table or []):
+    measured: list[str] = []
+    for place, table in enumerate(tables_of(spec)):
         path = ("table", place)
         if not _FILE.fullmatch(table.file):
             yield Problem((*path, "file"), f"{table.file!r} is not the name of a .csv file")
+        if files.count(table.file.lower()) > 1:
+            yield Problem((*path, "file"), f"{table.file!r} is written by two tables")
         for key in table.group_by:
             if key not in known:
                 yield Problem((*path, "group_by"), f"no column {key!r}; there are {', '.join(known)}")
@@ -264,11 +284,26 @@ def _tables(spec: Spec) -> Iterator[Problem]:
                 return
             if column.source is not None and column.source not in known:
                 yield Problem((*path, "columns"), f"no column {column.source!r}; there are {', '.join(known)}")
+            if column.measures and column.source in texts:
+                yield Problem((*path, "columns"), f"{text!r}: {column.source} is a text, no number")
             names.append(column.name)
         names += [key for key in table.group_by if key not in names]
-        if len(set(names)) < len(names) or not names:
+        if len({name.lower() for name in names}) < len(names) or not names:
             yield Problem((*path, "columns"), "every column needs a name of its own")
-        last = names if table.group_by else last
-    for key in [spec.show.rank_by, *spec.show.below] if spec.show and spec.table else []:
-        if key not in last:
-            yield Problem(("show",), f"no column {key!r} in the grouped table; there are {', '.join(last)}")
+        if table.group_by:
+            columns = [parse_column(text, table.group_by) for text in table.columns]
+            last, measured = names, [column.name for column in columns if column.measures or column.value]
+    if spec.show is not None:
+        yield from _shown(spec.show, last, measured)
+
+
+def _shown(show: Show, names: list[str], measured: list[str]) -> Iterator[Problem]:
+    if show.rows < 1:
+        yield Problem(("show", "rows"), f"must be at least 1, not {show.rows}")
+    if show.rank_by not in names:
+        yield Problem(
+            ("show", "rank_by"), f"no column {show.rank_by!r} in a grouped table; there are {', '.join(names)}"
+        )
+    for key in show.below:
+        if key not in measured:
+            yield Problem(("show", "below", key), f"no statistic of this name; there are {', '.join(measured)}")

@@ -23,9 +23,10 @@ _SQL: Final = {
     "max": "max({0})",
     "median": "median({0})",
     "sum": "sum({0})",
-    "first": "first({0} ORDER BY place)",
 }
-STATISTICS: Final = ("count", *_SQL, "pNN")
+STATISTICS: Final = ("count", "first", *_SQL, "pNN")
+# Where a run stands in the grid; no source and no variable can have this name.
+PLACE: Final = '" place"'
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Column:
     optional: bool
 
     @property
+    def measures(self) -> bool:
+        """Tell whether the source must be a number."""
+        return self.statistic not in (None, "count", "first") and self.value is None
+
+    @property
     def sql(self) -> str:
         """Return the expression of the column in a grouped table; every part of it is a word."""
         if self.source is None:
@@ -47,11 +53,12 @@ class Column:
             return f'"{self.source}"'
         if self.statistic == "count":
             return f'count("{self.source}")'
+        if self.statistic == "first":
+            return f'first("{self.source}" ORDER BY {PLACE})'
         measured = f'CAST("{self.source}" AS DOUBLE)'
         if self.value is not None:
-            measured = (
-                f"""CASE WHEN "{self.source}" = '{self.value}' THEN 1e0 WHEN "{self.source}" IS NOT NULL THEN 0e0 END"""
-            )
+            same = f"""lower(CAST("{self.source}" AS VARCHAR)) = '{self.value.lower()}'"""
+            measured = f'CASE WHEN {same} THEN 1e0 WHEN "{self.source}" IS NOT NULL THEN 0e0 END'
         percent = _PERCENTILE.fullmatch(self.statistic)
         if percent:
             return f"quantile_cont({measured}, {int(percent[1]) / 100})"
@@ -71,7 +78,7 @@ def parse_column(text: str, keys: Sequence[str]) -> Column:
         raise ValueError(f"{text!r} takes no statistic: the table has a row per run")
     if not statistic and keys and source not in keys:
         raise ValueError(f"{text!r} needs a statistic, such as mean(pnl_total), or to be a key of the table")
-    if statistic and statistic not in ("count", *_SQL) and not _PERCENTILE.fullmatch(statistic):
+    if statistic and statistic not in ("count", "first", *_SQL) and not _PERCENTILE.fullmatch(statistic):
         raise ValueError(f"{text!r}: no statistic {statistic!r}; there are {', '.join(STATISTICS)}")
     if source is None and statistic != "count":
         raise ValueError(f"{text!r}: {statistic} of what?")

@@ -40,7 +40,7 @@ def run_experiment(
     session = run_grid(warehouse, experiment, options, engine, progress)
     folder = folder_of(warehouse, session.spec)
     written, shown = [], None
-    for table, frame in experiment_tables(warehouse, session.spec, session.run_ids):
+    for table, frame in experiment_tables(warehouse, session.spec, session.plan_keys):
         write_atomically(folder / table.file, csv_bytes(frame))
         written.append(folder / table.file)
         if table.group_by:

@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import product
+from typing import Final
 
 from paraphina_wh.experiments.spec import Range, Spec, Value
 
 Point = dict[str, Value]
+
+LARGEST_GRID: Final = 1_000_000
 
 
 def expand(spec: Spec) -> Iterator[Point]:
@@ -22,6 +25,12 @@ def expand(spec: Spec) -> Iterator[Point]:
         for chosen in product(*axes):
             swept = {name: value for part in chosen for name, value in part.items()}
             yield from (_complete(spec, profile, swept, repeat) for repeat in range(spec.repeats))
+
+
+def grid_size(spec: Spec) -> int:
+    """Return the number of runs of the grid."""
+    points = math.prod(len(axis_values(next(iter(axis.values())))) for axis in spec.axis)
+    return points * len(spec.profiles) * spec.repeats
 
 
 def axis_values(values: list[Value] | Range) -> Sequence[Value]:

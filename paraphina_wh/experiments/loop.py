@@ -143,6 +143,7 @@ def _harness(
         progress,
         experiment=replace(exp13, spec=msgspec.structs.replace(exp13.spec, name=name)),
         out_dir=warehouse.root / folder,
+        own_runs_only=True,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ import msgspec
 
 from paraphina_wh.engine import Engine, check_knobs
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.experiments.grid import Point, expand, fill
+from paraphina_wh.experiments.grid import LARGEST_GRID, Point, expand, fill, grid_size
 from paraphina_wh.experiments.spec import Spec, Value
 from paraphina_wh.sidecar import STDOUT_SUFFIX, Sidecar, sidecar_path
 from paraphina_wh.telemetry.record import INT64_MAX
@@ -21,6 +22,10 @@ from paraphina_wh.warehouse import Warehouse, hive_folder
 
 _MOST = 10**12
 _PREFIX = "PARAPHINA_"
+# Set by the runner itself.
+_OWNED = frozenset({"RISK_PROFILE", "TELEMETRY_MODE", "TELEMETRY_PATH", "TELEMETRY_APPEND"})
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_FILE_ENDINGS = (".jsonl", ".ndjson", ".gz", ".zst")
 # The file name of a run without a name of its own, see `_stem`.
 STEM_SQL = "'run_' || left(sha256(r.label), 16)"
 
@@ -103,6 +108,11 @@ def _check(spec: Spec, changed: Spec, options: RunOptions) -> None:
     if isinstance(changed.seed, int) and not 0 <= changed.seed <= INT64_MAX - changed.repeats:
         raise WarehouseError(f"--seed must lie in 0..2^63, not {changed.seed}", "or `--seed none`", exit_code=2)
     _check_profiles(spec, changed)
+    if grid_size(changed) > LARGEST_GRID:
+        raise WarehouseError(f"{grid_size(changed)} runs are too many; the limit is {LARGEST_GRID}", exit_code=2)
+    owned = {knob for knob in options.knobs if knob.removeprefix(_PREFIX) in _OWNED}
+    if owned:
+        raise WarehouseError(f"knob {min(owned)} is set by the runner", "name profiles with --profiles", exit_code=2)
     swept = {knob for knob in options.knobs if knob.removeprefix(_PREFIX) in spec.knobs}
     if swept:
         raise WarehouseError(
@@ -129,16 +139,39 @@ def _check_profiles(spec: Spec, changed: Spec) -> None:
 def plan_runs(warehouse: Warehouse, spec: Spec, options: RunOptions, engine: Engine) -> list[PlannedRun]:
     """Return the runs of the grid in order; `spec` as `adapted` returns it.
 
-    Raises: WarehouseError (exit code 2) for knobs and labels that cannot be.
+    Raises: WarehouseError (exit code 2) for knobs, labels and names that cannot be.
     """
+    if folder_of(warehouse, spec).is_relative_to(warehouse.path):
+        raise WarehouseError(f"{folder_of(warehouse, spec)} lies inside the warehouse", "choose another", exit_code=2)
     overlay = check_knobs(options.knobs)
     per_profile = {profile: check_knobs(knobs) for profile, knobs in options.profile_knobs.items()}
     sweep = _digest(spec.name, spec.ticks, engine.sha256, overlay, per_profile)
-    return [
+    planned = [
         _planned(warehouse, spec, engine, point, f"run_{place}", sweep, overlay | per_profile.get(profile, {}))
         for place, point in enumerate(expand(spec))
         if (profile := str(point["profile"]))
     ]
+    _check_names(planned)
+    return planned
+
+
+def _check_names(planned: Sequence[PlannedRun]) -> None:
+    seen: set[Path] = set()
+    for run in planned:
+        if not names_file(run.base.name):
+            raise WarehouseError(f"{run.base.name!r} cannot name a file", "change `run_name` in the file", exit_code=2)
+        if run.base in seen:
+            raise WarehouseError(
+                f"several runs would be called {run.sidecar.run_name!r}",
+                "`run_name` must hold profile, repeat and every swept variable",
+                exit_code=2,
+            )
+        seen.add(run.base)
+
+
+def names_file(name: str) -> bool:
+    """Tell whether a run may have this name: it is a plain file name, and no ending of a telemetry file."""
+    return bool(_FILE_NAME.fullmatch(name)) and not name.endswith(_FILE_ENDINGS)
 
 
 def _planned(
@@ -146,8 +179,11 @@ def _planned(
 ) -> PlannedRun:
     labels = {key: point[key] for key in spec.label_keys if key in point}
     knobs = _knobs(spec, point) | overlay
-    name = fill(spec.run_name or _default_name(spec), point) if spec.run_name or spec.has_telemetry else default
-    label = _label(spec, point, labels, name)
+    try:
+        name = fill(spec.run_name or default_name(spec), point) if spec.run_name or spec.has_telemetry else default
+        label = _label(spec, point, labels, name)
+    except KeyError as error:
+        raise WarehouseError(f"a name needs {error}, which these runs do not have", exit_code=2) from error
     seed, ticks = point.get("seed"), spec.ticks
     sidecar = Sidecar(
         experiment=spec.name,
@@ -193,7 +229,8 @@ def _label(spec: Spec, point: Point, labels: Mapping[str, Value], name: str) -> 
     return label
 
 
-def _default_name(spec: Spec) -> str:
+def default_name(spec: Spec) -> str:
+    """Return the template of the names of runs with telemetry where the file has none."""
     swept = "".join(f"_{name}{{{name}}}" for name in spec.swept)
     return f"{spec.name}_{{profile}}{swept}_r{{repeat}}"
 

@@ -10,12 +10,16 @@ from paraphina_wh.engine import Engine, find_engine
 from paraphina_wh.experiments.planning import PlannedRun, RunOptions, adapted, plan_runs
 from paraphina_wh.experiments.read import Experiment
 from paraphina_wh.experiments.runner import missing_runs
+from paraphina_wh.sidecar import read_sidecar, sidecar_path
 from paraphina_wh.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The grid. frame: one row a run; action is `run`, or `keep` for a run that is already there."""
+    """The grid. frame: one row a run.
+
+    action: `run`, `keep` a run that is already there, or `take in` one that has ended and waits on disk.
+    """
 
     engine: Engine
     frame: pl.DataFrame
@@ -30,8 +34,14 @@ def preview(warehouse: Warehouse, experiment: Experiment, options: RunOptions) -
     planned = plan_runs(warehouse, adapted(experiment.spec, options), options, engine)
     missing = planned if options.fresh else missing_runs(warehouse, planned)
     to_run = {run.key for run in missing}
-    rows = [_row(warehouse, run, "run" if run.key in to_run else "keep") for run in planned]
+    rows = [_row(warehouse, run, _action(run) if run.key in to_run else "keep") for run in planned]
     return Preview(engine, pl.DataFrame(rows, schema_overrides={"seed": pl.Int64, "ticks": pl.Int64}))
+
+
+def _action(run: PlannedRun) -> str:
+    sidecar = read_sidecar(sidecar_path(run.telemetry))
+    ended = sidecar is not None and sidecar.status == "ok" and sidecar.plan_key == run.sidecar.plan_key
+    return "take in" if ended else "run"
 
 
 def _row(warehouse: Warehouse, run: PlannedRun, action: str) -> dict[str, object]:

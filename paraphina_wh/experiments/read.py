@@ -77,8 +77,11 @@ def _parse(text: str, path: Path) -> Spec:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         at = _SYNTAX.fullmatch(str(error))
-        said = f"{path}:{at[2]}: {at[1]} (column {at[3]})" if at else f"{path}: {error}"
+        last = len(text.splitlines())
+        said = f"{path}:{at[2]}: {at[1]} (column {at[3]})" if at else f"{path}:{last}: {error}"
         raise WarehouseError(said, _HINT, exit_code=2) from error
+    except RecursionError as error:
+        raise WarehouseError(f"{path}: values are nested too deeply", _HINT, exit_code=2) from error
     try:
         spec = msgspec.convert(document, Spec)
     except msgspec.ValidationError as error:
@@ -104,8 +107,11 @@ def _problem_of(said: str) -> Problem:
     if named:
         return Problem(steps, f"`{named[2]}` is missing")
     if "enum value" in message:
-        choices = msgspec.json.schema(Spec)["$defs"]["Spec"]["properties"][steps[-1]]["enum"]
+        declared = msgspec.json.schema(Spec)["$defs"]["Spec"]["properties"].get(steps[-1], {})
+        choices = declared.get("enum") or ["a whole number", "none"]
         message = f"{message.partition('value ')[2]} is none of {', '.join(choices)}"
+    if message.startswith("Expected `object | array`"):
+        message = "a variable has a list of values, or { from, to, step }"
     return Problem(steps, message.replace("`", ""))
 
 

@@ -17,8 +17,10 @@ from paraphina_wh.catalog import connect
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, run_many
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.experiments.planning import PlannedRun, RunOptions, adapted, folder_of, plan_runs
+from paraphina_wh.experiments.planning import PlannedRun, RunOptions, adapted, folder_of, plan_runs, raw_folder
 from paraphina_wh.experiments.read import Experiment
+from paraphina_wh.experiments.record import keep_record
+from paraphina_wh.experiments.session_lock import only_session
 from paraphina_wh.experiments.spec import Spec
 from paraphina_wh.ingest import Options, Outcome, Report, ingest_paths
 from paraphina_wh.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
@@ -34,7 +36,8 @@ class Session:
     """What a session of a runner came to.
 
     spec: the experiment with the options in it. planned: all runs of the grid. done: results of those run now.
-    kept: number of those already there. report: what the ingest said of each file. run_ids: the live runs of the grid.
+    kept: number of those already there. report: what the ingest said of each file. run_ids: the live runs of the grid,
+    one a label, a good one where there is one.
     """
 
     spec: Spec
@@ -54,6 +57,11 @@ class Session:
     def complete(self) -> bool:
         """Tell whether every run ended well and everything was taken in."""
         return not self.failed and self.report.complete
+
+    @property
+    def plan_keys(self) -> list[str]:
+        """Return what was planned."""
+        return [run.sidecar.plan_key for run in self.planned]
 
 
 @dataclass(frozen=True)
@@ -78,17 +86,36 @@ def run_grid(
     progress = progress or Progress()
     spec = adapted(experiment.spec, options)
     planned = plan_runs(warehouse, spec, options, engine)
-    if not options.fresh:
-        held = _held(warehouse, planned)
-        _rescue(warehouse, [run for run in planned if not _is_done(run, held)])
-    missing = planned if options.fresh else missing_runs(warehouse, planned)
-    progress.on_plan(len(missing), len(planned) - len(missing))
-    intake = _Intake(warehouse, Options(replace=options.fresh))
-    done = _execute(warehouse, missing, spec, options, intake, progress) if missing else []
-    if missing:
-        write_atomically(folder_of(warehouse, spec) / "experiment.toml", experiment.text.encode())
+    with only_session(raw_folder(warehouse, spec)):
+        if not options.fresh:
+            _rescue(warehouse, _not_done(warehouse, planned), {run.sidecar.plan_key for run in planned})
+        missing = planned if options.fresh else missing_runs(warehouse, planned)
+        _keep_plan(warehouse, experiment, spec, planned)
+        progress.on_plan(len(missing), len(planned) - len(missing))
+        intake = _Intake(warehouse, Options(replace=options.fresh))
+        done = _execute(warehouse, missing, spec, options, intake, progress) if missing else []
     run_ids = [run.run_id for run in _held(warehouse, planned).values()]
     return Session(spec, engine, planned, done, len(planned) - len(missing), Report(intake.outcomes), run_ids)
+
+
+def _keep_plan(warehouse: Warehouse, experiment: Experiment, spec: Spec, planned: Sequence[PlannedRun]) -> None:
+    """Keep the file beside what it makes, and what was planned where `export` finds it."""
+    kept = folder_of(warehouse, spec) / "experiment.toml"
+    if not (kept.is_file() and kept.read_bytes() == experiment.text.encode()):
+        write_atomically(kept, experiment.text.encode())
+    keep_record(warehouse, spec, [run.sidecar.plan_key for run in planned])
+
+
+def _not_done(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Return the runs that the warehouse does not hold; those that were withdrawn are to be run anew."""
+    held, withdrawn = _held(warehouse, planned), _withdrawn(warehouse)
+    return [run for run in planned if not _is_done(run, held) and (run.key in held or run.key not in withdrawn)]
+
+
+def _withdrawn(warehouse: Warehouse) -> set[tuple[str, str]]:
+    with connect(warehouse, views=("run_ledger",)) as connection:
+        rows = connection.execute("SELECT profile, label FROM run_ledger WHERE event = 'withdrawn'").fetchall()
+    return {(profile, label) for profile, label in rows}
 
 
 @dataclass
@@ -110,17 +137,38 @@ class _Intake:
     def flush(self) -> None:
         """Take in what waits. A run that left no telemetry is known by its sidecar alone."""
         if self.waiting:
-            # One process: the engines need the others.
-            self.outcomes += ingest_paths(self.warehouse, [run.source for run in self.waiting], self.options, jobs=1)
+            report = self._take_in(self.waiting)
+            self.outcomes += report
+            self._record_failures([outcome for outcome in report if outcome.status == "rejected"])
         self.waiting = []
         self.last = time.monotonic()
 
+    def _take_in(self, runs: Sequence[PlannedRun]) -> Report:
+        # One process: the engines need the others.
+        return ingest_paths(self.warehouse, [run.source for run in runs], self.options, jobs=1)
 
-def _rescue(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> None:
+    def _record_failures(self, rejected: Sequence[Outcome]) -> None:
+        """Make a failure of each run whose telemetry is none: it is a row, and the next session runs it again."""
+        reasons = {outcome.file: outcome.errors[0] for outcome in rejected}
+        failed = []
+        for run in self.waiting:
+            reason = reasons.get(self.warehouse.relative(run.source))
+            sidecar = read_sidecar(sidecar_path(run.telemetry))
+            if reason and sidecar and sidecar.status == "ok":
+                write_sidecar(run.telemetry, msgspec.structs.replace(sidecar, status="failed", error=reason))
+                failed.append(run)
+        if failed:
+            self._take_in(failed)
+
+
+def _rescue(warehouse: Warehouse, planned: Sequence[PlannedRun], plan_keys: set[str]) -> None:
     """Take in finished runs that lie where a new run would write, before they are overwritten."""
-    there = [run.source for run in planned if _is_finished(run)]
-    report = ingest_paths(warehouse, there) if there else []
+    there = {warehouse.relative(run.source): run for run in planned if _is_finished(run)}
+    report = ingest_paths(warehouse, [run.source for run in there.values()]) if there else []
     for lost in (outcome for outcome in report if outcome.status == "rejected"):
+        sidecar = read_sidecar(sidecar_path(there[lost.file].telemetry))
+        if sidecar and sidecar.plan_key in plan_keys:
+            continue  # of this very plan: it is run again
         raise WarehouseError(
             f"{lost.file} would be overwritten, and it is not in the warehouse: {lost.errors[0]}",
             "move it away, or run everything anew with --fresh",
@@ -149,7 +197,8 @@ def missing_runs(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[Pl
         if run.key in held and held[run.key].status == "ok":
             raise WarehouseError(
                 f"label {run.sidecar.label!r} is taken by a run with other options",
-                "choose another --label-prefix where there is one, or take the old runs out with --fresh",
+                "give these runs another name (`name` in the file, --label-prefix, --name), or take the old ones out "
+                "with --fresh",
                 exit_code=2,
             )
         missing.append(run)

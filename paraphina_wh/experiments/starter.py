@@ -7,6 +7,7 @@ from pathlib import Path
 
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.experiments.read import shipped
 from paraphina_wh.warehouse import Warehouse
 
 _TEMPLATE = Path(__file__).parent / "specs" / "starter.toml.txt"
@@ -21,6 +22,8 @@ def write_starter(warehouse: Warehouse, name: str) -> Path:
         raise WarehouseError(
             f"{name!r} cannot name an experiment", "letters, digits, `_` and `-`: exp20_my_sweep", exit_code=2
         )
+    if name in shipped():
+        raise WarehouseError(f"{name!r} is the name of a shipped experiment", "choose another", exit_code=2)
     path = warehouse.root / f"{name}.toml"
     if path.exists():
         raise WarehouseError(f"{path} is there already", "choose another name, or edit that file", exit_code=2)

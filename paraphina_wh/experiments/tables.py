@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from paraphina_wh.catalog import connect, no_glob
+from paraphina_wh.catalog import connect
 from paraphina_wh.commit import write_atomically
-from paraphina_wh.experiments.columns import Column, parse_column
+from paraphina_wh.experiments.columns import PLACE, Column, parse_column
 from paraphina_wh.experiments.grid import axis_values, expand
 from paraphina_wh.experiments.planning import STEM_SQL, folder_of, raw_folder
 from paraphina_wh.experiments.spec import Spec, Table, Value
@@ -32,36 +33,41 @@ _TELEMETRY = (
 )
 _TYPES = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 _LATEST_SWEEP = (
-    "SELECT sweep_id FROM experiment_runs WHERE experiment = $experiment ORDER BY started_at DESC NULLS LAST LIMIT 1"
+    "SELECT sweep_id FROM experiment_runs WHERE experiment = $experiment"
+    " ORDER BY status = 'ok' DESC, started_at DESC NULLS LAST LIMIT 1"
 )
+_STEM = '" stem"'
+_TAILS = {"stem": pl.String, "tail": pl.String}
+_TAIL_BYTES = 1 << 16
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Column -> ending of the file an engine's words are kept in, and how many of its last lines are shown.
 _CAPTURED = {"stdout_truncated": (".stdout.txt", 20), "stderr_truncated": (".stderr.txt", 10)}
 
 
 def write_tables(
-    warehouse: Warehouse, spec: Spec, *, out_dir: Path | None = None, run_ids: Sequence[str] | None = None
+    warehouse: Warehouse, spec: Spec, *, out_dir: Path | None = None, plan_keys: Sequence[str] | None = None
 ) -> list[Path]:
     """Write the tables of an experiment into its folder, or into out_dir, and return their paths.
 
-    Rows are in the order of the grid; failed runs are included. run_ids: these runs alone, by default those of the
-    latest sweep that the warehouse holds. Twice gives the same bytes.
+    Rows are in the order of the grid; failed runs are included. plan_keys: the runs of these plans alone, by default
+    those of the latest sweep that the warehouse holds. Twice gives the same bytes.
     """
     folder = out_dir or folder_of(warehouse, spec)
     paths = []
-    for table, frame in experiment_tables(warehouse, spec, run_ids):
+    for table, frame in experiment_tables(warehouse, spec, plan_keys):
         write_atomically(folder / table.file, csv_bytes(frame))
         paths.append(folder / table.file)
     return paths
 
 
 def experiment_tables(
-    warehouse: Warehouse, spec: Spec, run_ids: Sequence[str] | None = None
+    warehouse: Warehouse, spec: Spec, plan_keys: Sequence[str] | None = None
 ) -> list[tuple[Table, pl.DataFrame]]:
     """Return the tables of an experiment as frames."""
     tables = tables_of(spec)
     # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
     with connect(warehouse, threads=1, views=_VIEWS) as connection:
-        _collect(warehouse, connection, spec, tables, run_ids)
+        _collect(warehouse, connection, spec, tables, plan_keys)
         return [(table, _frame(connection, table)) for table in tables]
 
 
@@ -88,46 +94,46 @@ def _collect(
     connection: duckdb.DuckDBPyConnection,
     spec: Spec,
     tables: Sequence[Table],
-    run_ids: Sequence[str] | None,
+    plan_keys: Sequence[str] | None,
 ) -> None:
-    """Make the table `collected`: every column that the tables ask for, a row per run, `place` from 0."""
+    """Make the table `collected`: every column that the tables ask for, a row per run, and its place in the grid."""
     values = _values(spec)
     columns = [parse_column(text, table.group_by) for table in tables for text in table.columns]
     sources = dict.fromkeys(column.source for column in columns if column.source)
     sources |= dict.fromkeys(key for table in tables for key in table.group_by)
     order = [_grid_order(values, name) for name in ("profile", *spec.swept)]
     expressions = [f'{_source(spec, values, name)} AS "{name}"' for name in sources if name not in _CAPTURED]
-    named = spec.run_name or spec.has_telemetry
-    stem = f"{'r.run_name' if named else STEM_SQL} AS stem"
+    named = bool(spec.run_name or spec.has_telemetry)
     ordering = ", ".join([*order, "repeat", "label", "run_id"])
     connection.execute(
-        f"CREATE TEMP TABLE collected AS SELECT row_number() OVER (ORDER BY {ordering}) - 1 AS place, r.run_id AS id,"
-        f" {', '.join([*expressions, stem])} FROM experiment_runs r"
-        " WHERE experiment = $experiment AND CASE WHEN $run_ids IS NOT NULL THEN list_contains($run_ids, r.run_id)"
-        f" ELSE sweep_id IS NOT DISTINCT FROM ({_LATEST_SWEEP}) END"
+        f"CREATE TEMP TABLE collected AS SELECT row_number() OVER (ORDER BY {ordering}) - 1 AS {PLACE},"
+        f" {', '.join([*expressions, 'r.run_name' if named else STEM_SQL])} AS {_STEM} FROM experiment_runs r"
+        " WHERE experiment = $experiment AND CASE WHEN $plan_keys IS NULL"
+        f" THEN sweep_id IS NOT DISTINCT FROM ({_LATEST_SWEEP})"
+        " ELSE plan_key IN (SELECT unnest($plan_keys)) END"
         # Beside a good run of its label a failure has had its say.
         " QUALIFY row_number() OVER (PARTITION BY r.profile, r.label ORDER BY status = 'ok' DESC, started_at DESC) = 1"
-        " ORDER BY place",
+        f" ORDER BY {PLACE}",
         {
             "experiment": spec.name,
-            "run_ids": None if run_ids is None else list(run_ids),
+            "plan_keys": None if plan_keys is None else list(plan_keys),
             **({"root": str(warehouse.root)} if "telemetry_path" in sources else {}),
         },
     )
     if "run_id" in sources and not named:
-        connection.execute("UPDATE collected SET run_id = 'run_' || place")
+        connection.execute(f"UPDATE collected SET run_id = 'run_' || {PLACE}")
     for name in (name for name in _CAPTURED if name in sources):
         _add_captured(warehouse, connection, spec, name)
 
 
 def _values(spec: Spec) -> dict[str, list[Value]]:
-    """Return variable -> its values in the order of the grid."""
-    found: dict[str, dict[Value, None]] = {"profile": dict.fromkeys(spec.profiles)}
-    for axis in spec.axis:
-        for name, values in axis.items():
-            found[name] = dict.fromkeys(axis_values(values))
-    first = next(expand(spec))
-    return {name: [value] for name, value in first.items()} | {name: list(values) for name, values in found.items()}
+    """Return variable -> its values in the order of the grid; of those that are not swept, one of each type."""
+    found: dict[str, dict[object, Value]] = {}
+    for point in expand(spec):
+        for name, value in point.items():
+            found.setdefault(name, {}).setdefault(type(value), value)
+    swept = {name: list(dict.fromkeys(axis_values(values))) for axis in spec.axis for name, values in axis.items()}
+    return {name: list(kinds.values()) for name, kinds in found.items()} | swept | {"profile": list(spec.profiles)}
 
 
 def _source(spec: Spec, values: dict[str, list[Value]], name: str) -> str:
@@ -162,16 +168,24 @@ def _add_captured(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, s
     """Add the last lines of what the engines printed, from the files kept beside the telemetry."""
     ending, lines = _CAPTURED[name]
     folder = raw_folder(warehouse, spec)
+    stems = [stem for (stem,) in connection.execute(f"SELECT {_STEM} FROM collected").fetchall()]
+    tails = [_tail(folder / f"{stem}{ending}", lines) for stem in stems]
+    connection.register("tails", pl.DataFrame({"stem": stems, "tail": tails}, schema=_TAILS).to_arrow())
     connection.execute(f'ALTER TABLE collected ADD COLUMN "{name}" VARCHAR')
-    if not any(folder.glob(f"*{ending}")):
-        return
-    connection.execute(
-        f'UPDATE collected SET "{name}" = kept.tail FROM (SELECT parse_filename(filename) AS file,'
-        f" array_to_string(list_slice(string_split(rtrim(content, chr(10)), chr(10)), -{lines}, -1), chr(10)) AS tail"
-        " FROM (SELECT filename, TRY(decode(content)) AS content FROM read_blob($files))) kept"
-        " WHERE kept.file = collected.stem || $ending",
-        {"files": f"{no_glob(str(folder))}/*{ending}", "ending": ending},
-    )
+    connection.execute(f'UPDATE collected SET "{name}" = tails.tail FROM tails WHERE tails.stem = collected.{_STEM}')
+    connection.unregister("tails")
+
+
+def _tail(file: Path, lines: int) -> str | None:
+    """Return the last lines of a text, whatever bytes it holds; control characters are escaped."""
+    try:
+        with file.open("rb") as source:
+            source.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+            text = source.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+    last = text.rstrip("\n").split("\n")[-lines:]
+    return "\n".join(_CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line) for line in last)
 
 
 def _frame(connection: duckdb.DuckDBPyConnection, table: Table) -> pl.DataFrame:
@@ -184,7 +198,7 @@ def _frame(connection: duckdb.DuckDBPyConnection, table: Table) -> pl.DataFrame:
 
 def _plain(columns: Sequence[Column]) -> str:
     chosen = ", ".join(f'"{column.source}" AS "{column.name}"' for column in columns)
-    return f"SELECT {chosen} FROM collected ORDER BY place"
+    return f"SELECT {chosen} FROM collected ORDER BY {PLACE}"
 
 
 def _grouped(keys: Sequence[str], columns: Sequence[Column]) -> str:
@@ -194,4 +208,4 @@ def _grouped(keys: Sequence[str], columns: Sequence[Column]) -> str:
         f'{column.sql} AS "{column.name}"' for column in columns
     ]
     named = ", ".join(f'"{key}"' for key in keys)
-    return f"SELECT {', '.join(chosen)} FROM (FROM collected ORDER BY place) g GROUP BY {named} ORDER BY {named}"
+    return f"SELECT {', '.join(chosen)} FROM (FROM collected ORDER BY {PLACE}) g GROUP BY {named} ORDER BY {named}"

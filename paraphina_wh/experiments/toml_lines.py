@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 Path = Sequence[str | int]
+
+# A line on which a key or a table may begin. Lines of a long list are none, so that it costs one reading, not many.
+_START: Final = re.compile(r"\s*(\[|[^#\s].*=)")
 
 
 def line_of(text: str, path: Path) -> int:
@@ -15,23 +20,22 @@ def line_of(text: str, path: Path) -> int:
     text: a TOML document that can be read. path: keys and, in arrays, indices. An element of an array that is no
     table stands where the array begins.
     """
-    lines = text.splitlines(keepends=True)
-    while path:
-        if _holds(tomllib.loads(text), path):
-            break
+    document = tomllib.loads(text)
+    while path and not _holds(document, path):
         path = path[:-1]
-    if not path:
-        return 1
-    before = 0
-    for end in range(1, len(lines) + 1):
-        try:
-            document = tomllib.loads("".join(lines[:end]))
-        except tomllib.TOMLDecodeError:
-            continue  # a value goes on
-        if _holds(document, path):
-            return before + 1
-        before = end
+    lines = text.splitlines(keepends=True)
+    starts = [place for place, line in enumerate(lines) if _START.match(line)]
+    for start, end in pairwise([*starts, len(lines)]):
+        if path and _begins_before(lines[:end], path):
+            return start + 1
     return 1
+
+
+def _begins_before(lines: Sequence[str], path: Path) -> bool:
+    try:
+        return _holds(tomllib.loads("".join(lines)), path)
+    except tomllib.TOMLDecodeError:
+        return False  # a value goes on
 
 
 def _holds(document: Any, path: Path) -> bool:

@@ -9,18 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 import polars as pl
 
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.commit import write_atomically
+from paraphina_wh.engine import Engine, check_knobs, find_engine
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence import BUDGETS, Look, looks
 from paraphina_wh.experiments.exp13 import Exp13, run_exp13
-from paraphina_wh.experiments.planning import RunOptions, folder_of
+from paraphina_wh.experiments.planning import RunOptions, adapted, folder_of, plan_runs
 from paraphina_wh.experiments.read import find_experiment
-from paraphina_wh.experiments.runner import Progress
+from paraphina_wh.experiments.runner import Progress, missing_runs
+from paraphina_wh.experiments.spec import Spec
+from paraphina_wh.presets import risk_tiers
 from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse
 
@@ -41,13 +45,30 @@ _SCHEMA: Final = {
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """What the looks of a label prefix were planned for."""
+    """What looks were planned for: the runs they are of, and when they take place."""
 
     label_prefix: str
     profiles: tuple[str, ...]
+    seed: int
+    ticks: int | None
+    knobs: dict[str, str]
+    profile_knobs: dict[str, dict[str, str]]
+    engine_sha256: str
     first: int
     max_runs: int
     level: float
+
+    def shares_runs(self, other: _Plan) -> bool:
+        """Tell whether two plans look at the same runs, under whatever label."""
+        same = (self.ticks, self.knobs, self.profile_knobs, self.engine_sha256)
+        theirs = (other.ticks, other.knobs, other.profile_knobs, other.engine_sha256)
+        ends, starts = min(self.end, other.end), max(self.seed, other.seed)
+        return same == theirs and bool(set(self.profiles) & set(other.profiles)) and starts < ends
+
+    @property
+    def end(self) -> int:
+        """Return the first seed after those of the plan."""
+        return self.seed + self.max_runs
 
 
 @dataclass(frozen=True)
@@ -66,6 +87,8 @@ class Decided:
     def objections(self, gate: str) -> list[str]:
         """Return what keeps the gate `evidence` or `strict` shut, a phrase for each tier and budget."""
         closing = ("fail",) if gate == "evidence" else ("fail", "undecided")
+        if self.verdicts.is_empty():
+            return ["nothing was judged"]
         shut = self.verdicts.filter(pl.col("verdict").is_in(closing))
         return [f"{tier}: {budget} {verdict}" for tier, budget, verdict in shut[:, :3].iter_rows()]
 
@@ -85,44 +108,117 @@ def run_until_decided(
     A profile whose budgets are all decided gets no more runs. A verdict, once reached, stays: the chance of any wrong
     pass of a budget over all looks is at most 1 - level, see `paraphina_wh.evidence.looks`. The looks count the runs of
     this label prefix alone, not what the dataset held before.
-    Raises: WarehouseError (exit code 2) when the looks of this label prefix were planned otherwise.
+    A look whose runs are not all there, because one failed, decides nothing and ends it: repeat the command.
+    Raises: WarehouseError (exit code 2) when looks at any of these runs were planned otherwise, or when the runs were
+            there before the looks were planned.
     """
-    spec = find_experiment("exp13").spec
-    profiles = options.profiles or tuple(spec.profiles)
-    first = max(options.repeats or spec.repeats, min(_LEAST_FIRST, max_runs))
+    _check(options)
+    experiment = find_experiment("exp13")
+    spec = adapted(experiment.spec, options)
+    engine = find_engine(options.engine, warehouse.root)
+    first = max(options.repeats or 1, min(_LEAST_FIRST, max_runs))
     planned = looks(first, max_runs, level)
-    prefix = str(options.constants.get("label_prefix", spec.constants["label_prefix"]))
+    plan = _plan_of(options, spec, engine, planned, level)
     folder = folder_of(warehouse, spec)
-    _keep_plan(folder / f"until_decided_{prefix}.json", _Plan(prefix, profiles, first, max_runs, level), options.fresh)
+    name = f"until_decided_{quote(plan.label_prefix, safe='')}"
+    if not (folder / f"{name}.json").is_file():
+        _refuse_known_runs(warehouse, replace(options, repeats=max_runs), spec, engine)
+    _keep_plan(folder, f"{name}.json", plan)
     verdicts: dict[tuple[str, str], dict[str, Any]] = {}
     complete = True
     for look in planned:
-        open_profiles = tuple(profile for profile in profiles if _is_open(verdicts, profile))
-        if not open_profiles:
+        open_profiles = tuple(profile for profile in spec.profiles if _is_open(verdicts, profile))
+        if not (open_profiles and complete):
             break
         session = replace(options, repeats=look.runs_per_profile, profiles=open_profiles)
         made = run_exp13(warehouse, session, dataset, progress, allow_mixed=allow_mixed)
-        complete = complete and made.session.complete
-        if made.alignment is not None:
+        # A look counts all its runs or none: which ones fail may have to do with what they would show.
+        complete = made.session.complete and len(made.session.run_ids) == len(made.session.planned)
+        if complete and made.alignment is not None:
             seen = align(warehouse, made.appended.file, level=look.level, run_ids=made.session.run_ids)
             _judge(verdicts, seen, open_profiles, look)
     frame = pl.DataFrame(list(verdicts.values()), schema=_SCHEMA)
-    path = folder / f"until_decided_{prefix}.csv"
-    write_atomically(path, csv_bytes(frame))
-    return Decided(made, frame, path, complete)
+    write_atomically(folder / f"{name}.csv", csv_bytes(frame))
+    return Decided(made, frame, folder / f"{name}.csv", complete)
 
 
-def _keep_plan(file: Path, plan: _Plan, fresh: bool) -> None:
-    if file.is_file() and not fresh:
-        kept = msgspec.json.decode(file.read_bytes(), type=_Plan)
-        if kept != plan:
+def planned_looks(options: RunOptions, max_runs: int, level: float = 0.95) -> list[Look]:
+    """Return the looks that `run_until_decided` would take.
+
+    Raises: WarehouseError (exit code 2) for numbers that make no plan.
+    """
+    _check(options)
+    return looks(max(options.repeats or 1, min(_LEAST_FIRST, max_runs)), max_runs, level)
+
+
+def _check(options: RunOptions) -> None:
+    if options.fresh:
+        raise WarehouseError(
+            "runs that were looked at are not run --fresh", "choose another --label-prefix and other seeds", exit_code=2
+        )
+    if options.seed == "none":
+        raise WarehouseError("without seeds all runs are copies of one", "give a number with --seed", exit_code=2)
+    strangers = [profile for profile in options.profiles if profile not in _tiers()]
+    if strangers:
+        raise WarehouseError(
+            f"profile {strangers[0]!r} has no budget to decide", f"budgets: {', '.join(_tiers())}", exit_code=2
+        )
+
+
+def _tiers() -> list[str]:
+    tiers: list[str] = risk_tiers()["risk_tier"].to_list()
+    return tiers
+
+
+def _plan_of(options: RunOptions, spec: Spec, engine: Engine, planned: list[Look], level: float) -> _Plan:
+    return _Plan(
+        label_prefix=str(spec.constants["label_prefix"]),
+        profiles=tuple(spec.profiles),
+        seed=int(spec.seed),
+        ticks=spec.ticks,
+        knobs=check_knobs(options.knobs),
+        profile_knobs={profile: check_knobs(knobs) for profile, knobs in options.profile_knobs.items()},
+        engine_sha256=engine.sha256,
+        first=planned[0].runs_per_profile,
+        max_runs=planned[-1].runs_per_profile,
+        level=level,
+    )
+
+
+def _refuse_known_runs(warehouse: Warehouse, options: RunOptions, spec: Spec, engine: Engine) -> None:
+    """Raise a WarehouseError when the warehouse holds runs that the looks would be of: they may have been looked at."""
+    grid = plan_runs(warehouse, msgspec.structs.replace(spec, repeats=options.repeats), options, engine)
+    known = len(grid) - len(missing_runs(warehouse, grid))
+    if known:
+        raise WarehouseError(
+            f"{known} of these runs are there already, and may have been looked at before the looks were planned",
+            "choose another --label-prefix, and seeds that were not run yet with --seed",
+            exit_code=2,
+        )
+
+
+def _keep_plan(folder: Path, name: str, plan: _Plan) -> None:
+    """Keep the plan of the looks.
+
+    Raises: WarehouseError (exit code 2) when another plan, of whatever prefix, looks at some of the same runs.
+    """
+    for file in sorted(folder.glob("until_decided_*.json")):
+        kept = _read_plan(file)
+        if kept != plan and (file.name == name or kept.shares_runs(plan)):
             raise WarehouseError(
-                f"the looks of {plan.label_prefix!r} were planned for {_told(kept)}, not for {_told(plan)}: "
+                f"looks at these runs were planned for {_told(kept)}, not for {_told(plan)}: "
                 "looking again under another plan would raise the error rate",
-                "keep the plan, or begin anew with another --label-prefix or --fresh",
+                f"keep the plan, or choose another --label-prefix with new seeds: --seed {kept.end}",
                 exit_code=2,
             )
-    write_atomically(file, msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+    write_atomically(folder / name, msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+
+
+def _read_plan(file: Path) -> _Plan:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Plan)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise WarehouseError(f"{file} is no plan of looks: {error}", "restore it, or move it away") from error
 
 
 def _told(plan: _Plan) -> str:
