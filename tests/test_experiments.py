@@ -389,7 +389,8 @@ def test_failures_are_rows_of_the_table(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_every_artefact_is_exported_twice_alike(invoke: Invoke, tmp_path: Path) -> None:
-    lines = ("exp04 --profiles balanced --repeats 1", "exp08 --repeats 2", "risk_regime --repeats 2", "exp03", "exp13")
+    few = "--repeats 1"
+    lines = (f"exp04 --profiles balanced {few}", f"exp08 {few}", f"risk_regime {few}", f"exp03 {few}", "exp13")
     for line in lines:
         assert invoke("run", *line.split(), "--engine", "reference", "--ticks", "6").exit_code == 0
     written = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*.csv")}

@@ -16,13 +16,13 @@ import pytest
 import paraphina_wh as wh
 from paraphina_wh.sidecar import read_sidecar
 
-# 3 profiles x 5 inventories x 4 repeats.
+# 3 profiles x 5 inventories x 4 repeats: 60 runs, or half of them.
 _SWEEP = """
 name = "sixty"
 about = "sixty runs"
 mode = "@MODE@"
 profiles = ["conservative", "balanced", "aggressive"]
-repeats = 4
+repeats = @REPEATS@
 ticks = 5
 run_name = "sixty_{profile}_q{q:.0f}_r{repeat}"
 [[axis]]
@@ -42,7 +42,7 @@ def note(file):
     with open(file, "a") as log:
         log.write(f"{run} {os.getpid()}\\n")
 note("begun.txt")
-time.sleep(0.15)
+time.sleep(0.1)
 try:
     runpy.run_module("paraphina_wh.reference_engine", run_name="__main__", alter_sys=True)
 finally:
@@ -50,12 +50,13 @@ finally:
 """
 
 
-@pytest.mark.parametrize("mode", ["stdout", "both"])
-def test_three_interruptions_lose_and_repeat_nothing(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "repeats"), [("stdout", 2), ("both", 4)])
+def test_three_interruptions_lose_and_repeat_nothing(tmp_path: Path, mode: str, repeats: int) -> None:
+    count = 15 * repeats
     engine = tmp_path / "engine"
     engine.write_text(f"#!{sys.executable}\n{_ENGINE}")
     engine.chmod(0o755)
-    (tmp_path / "sixty.toml").write_text(_SWEEP.replace("@MODE@", mode))
+    (tmp_path / "sixty.toml").write_text(_SWEEP.replace("@MODE@", mode).replace("@REPEATS@", str(repeats)))
     line = [sys.executable, "-m", "paraphina_wh", "run", "sixty.toml", "--engine", "./engine", "--jobs", "3"]
 
     def finished() -> list[str]:
@@ -90,10 +91,10 @@ def test_three_interruptions_lose_and_repeat_nothing(tmp_path: Path, mode: str) 
 
     last = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert last.returncode == 0, last.stderr
-    assert "sixty: 1 runs, 59 already there" in last.stderr
+    assert f"sixty: 1 runs, {count - 1} already there" in last.stderr
     answer = wh.open(tmp_path).sql("select count(*), count(distinct label), count(distinct plan_key) from runs")
     good = wh.open(tmp_path).sql("select count(*), count(distinct plan_key) from runs where status = 'ok'")
-    assert (answer.rows(), good.rows()) == ([(60, 60, 60)], [(60, 60)])
+    assert (answer.rows(), good.rows()) == ([(count, count, count)], [(count, count)])
     # Whatever had ended well at an interruption was not begun again.
     assert _times_begun(tmp_path, first) == first
     assert _times_begun(tmp_path, second) == second

@@ -20,9 +20,9 @@ def _run(invoke: Invoke, *options: str) -> Result:
 
 
 def test_a_decided_profile_gets_no_more_runs(invoke: Invoke, tmp_path: Path) -> None:
-    # Looks at 10, 20 and 40 runs; without a kill the aggressive 15 % is settled at the third (0.85^40 < 0.0375),
-    # the balanced 5 % is not (0.95^40 = 0.13).
-    done = _run(invoke, "--profiles", "aggressive,balanced", "--max-runs", "40", "--gate", "strict")
+    # Looks at 10, 11 and 22 runs; without a kill the aggressive 15 % is settled at the third (0.85^22 = 0.028 < 0.0375),
+    # the balanced 5 % is not (0.95^22 = 0.32).
+    done = _run(invoke, "--profiles", "aggressive,balanced", "--max-runs", "22", "--gate", "strict")
 
     assert done.exit_code == 1
     verdicts = pl.read_csv(tmp_path / "runs/exp13_auto/until_decided_exp13.csv")
@@ -35,19 +35,19 @@ def test_a_decided_profile_gets_no_more_runs(invoke: Invoke, tmp_path: Path) -> 
         ("aggressive", "mean final PnL", "pass"),
     ]
     settled = dict(verdicts.filter(risk_tier="aggressive").select("budget", "n_runs").rows())
-    assert settled["kill probability"] == 40
+    assert settled["kill probability"] == 22
     assert settled["mean drawdown"] == 10  # and it keeps the verdict of that look
     assert "gate strict: balanced: kill probability undecided" in done.stderr
     runs = wh.open(tmp_path).sql("select profile, count(*), count(distinct seed) from runs group by 1 order by 1")
-    assert runs.rows() == [("aggressive", 40, 40), ("balanced", 40, 40)]
+    assert runs.rows() == [("aggressive", 22, 22), ("balanced", 22, 22)]
 
 
 def test_all_decided_at_the_first_look_ends_it_there(invoke: Invoke, tmp_path: Path) -> None:
-    done = _run(invoke, "--profiles", "aggressive", "--max-runs", "40", "--runs-per-profile", "30", "--gate", "strict")
+    done = _run(invoke, "--profiles", "aggressive", "--max-runs", "22", "--runs-per-profile", "22", "--gate", "strict")
     assert done.exit_code == 0, done.stderr
-    assert wh.open(tmp_path).sql("select count(*) from runs").item() == 30
-    again = _run(invoke, "--profiles", "aggressive", "--max-runs", "40", "--runs-per-profile", "30", "--gate", "strict")
-    assert "exp13: 0 runs, 30 already there" in again.stderr
+    assert wh.open(tmp_path).sql("select count(*) from runs").item() == 22
+    again = _run(invoke, "--profiles", "aggressive", "--max-runs", "22", "--runs-per-profile", "22", "--gate", "strict")
+    assert "exp13: 0 runs, 22 already there" in again.stderr
     assert again.stdout == done.stdout
 
 
@@ -98,15 +98,15 @@ def test_a_look_with_a_failed_run_decides_nothing(invoke: Invoke, tmp_path: Path
     )
     engine.chmod(0o755)
     line = ("run", "exp13", "--engine", engine, "--ticks", "12", "--profiles", "aggressive", "--until-decided")
-    broken = invoke(*line, "--max-runs", "40")
+    broken = invoke(*line, "--max-runs", "22")
     assert broken.exit_code == 1
     assert wh.open(tmp_path).sql("select count(*) from runs where status = 'ok'").item() == 9
     assert pl.read_csv(tmp_path / "runs/exp13_auto/until_decided_exp13.csv").is_empty()
 
     (tmp_path / "healed").touch()
-    again = invoke(*line, "--max-runs", "40", "--gate", "strict")
+    again = invoke(*line, "--max-runs", "22", "--gate", "strict")
     assert again.exit_code == 0, again.stderr
-    assert wh.open(tmp_path).sql("select count(*) from runs where status = 'ok'").item() == 40
+    assert wh.open(tmp_path).sql("select count(*) from runs where status = 'ok'").item() == 22
 
 
 def test_a_dry_run_shows_the_looks(invoke: Invoke, tmp_path: Path) -> None:
