@@ -102,3 +102,12 @@ def test_a_name_that_is_no_folder_is_refused(invoke: Invoke, tmp_path: Path, nam
     refused = invoke("run", "loop", "--engine", "reference", "--name", name)
     assert (refused.stdout, refused.exit_code) == ("", 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_counts_the_runs_of_this_loop_alone(looped: tuple[Path, Result]) -> None:
+    root, _ = looped
+    fewer = _loop(root, "--runs-per-profile", "1")
+    assert fewer.exit_code == 0, fewer.stderr
+    assert "loop: 0 runs, 3 already there" in fewer.stderr
+    report = pl.read_csv(root / "runs/loop/loop_report.csv")
+    assert report["n_runs"].to_list() == [1, 1, 1, 1, 1, 1]
