@@ -1,7 +1,7 @@
 -- scenario_summary: what the latest multi-scenario sweep (exp04) says about each cell.
 --
 -- Grain:  one row per profile, scenario and initial inventory; repeats are pooled.
--- Reads:  experiment_runs, latest_sweeps.
+-- Reads:  latest_runs.
 -- Note:   the columns and their order are a contract: exp04_summary.csv. Means leave out runs without the metric;
 --         num_runs counts failed runs too, unless a good run of their label stands beside them. Percentiles are
 --         interpolated linearly.
@@ -16,15 +16,13 @@
 CREATE OR REPLACE VIEW scenario_summary AS
 WITH attempts AS (
     SELECT
-        r.*,
-        NULLIF(regexp_extract(r.label_json, '"scenario": ?"([^"]*)"', 1), '') AS scenario,
+        *,
+        NULLIF(regexp_extract(label_json, '"scenario": ?"([^"]*)"', 1), '') AS scenario,
         row_number() OVER (
-            PARTITION BY r.profile, r.label ORDER BY CASE WHEN r.status = 'ok' THEN 0 ELSE 1 END, r.started_at DESC
+            PARTITION BY profile, label ORDER BY CASE WHEN status = 'ok' THEN 0 ELSE 1 END, started_at DESC
         ) AS nth
-    FROM experiment_runs r
-    JOIN latest_sweeps l
-        ON r.experiment = l.experiment AND coalesce(r.sweep_id, '') = coalesce(l.sweep_id, '')
-    WHERE r.experiment = 'exp04_multi_scenario'
+    FROM latest_runs
+    WHERE experiment = 'exp04_multi_scenario'
 )
 SELECT
     profile,

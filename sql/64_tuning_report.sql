@@ -5,13 +5,15 @@
 -- Note:   the columns after dataset and their order are a contract: exp12_tuning_report.csv. Budgets are those of
 --         risk_tiers. The drawdown and the kill probability each scale the risk to budget / metric, once they exceed
 --         the tolerance; the smaller scale counts, never above 1 and never below tuner_least_scale. PnL never scales.
+--         The drawdown is the mean magnitude, budget minus margin, where the alignment states a margin below that of
+--         |emp_max_drawdown_mean|: drawdowns of both signs. Else it is |emp_max_drawdown_mean|.
 --         Caveat: the scale lowers size_eta too, and a smaller size_eta means larger quotes: more risk, not less.
 --
 -- Columns:
 --   base_name                   | -     | preset that is tuned
 --   tuned_name                  | -     | name of the tuned preset
 --   risk_scale_exp12            | -     | factor on band, size penalty, inventory and delta limit
---   dd_ratio_emp_over_budget    | -     | magnitude of the mean drawdown over its budget
+--   dd_ratio_emp_over_budget    | -     | mean magnitude of the drawdowns over their budget
 --   kill_ratio_emp_over_budget  | -     | kill probability over its budget
 --   hedge_band_base_orig        | tao   | hedge band of the preset
 --   hedge_band_base_tuned       | tao   | hedge band, scaled
@@ -28,7 +30,12 @@ WITH ratios AS (
         p.*,
         t.max_drawdown_abs, t.max_kill_prob, t.min_final_pnl_mean,
         a.emp_max_drawdown_mean, a.emp_kill_prob, a.emp_final_pnl_mean,
-        abs(a.emp_max_drawdown_mean) / t.max_drawdown_abs AS dd_ratio,
+        -- Drawdowns of both signs cancel in their mean; the margin is that of their magnitudes.
+        CASE
+            WHEN a.emp_dd_margin < a.budget_max_dd_abs - abs(a.emp_max_drawdown_mean)
+                THEN a.budget_max_dd_abs - a.emp_dd_margin
+            ELSE abs(a.emp_max_drawdown_mean)
+        END / t.max_drawdown_abs AS dd_ratio,
         a.emp_kill_prob / t.max_kill_prob AS kill_ratio
     FROM tier_presets p
     JOIN risk_tiers t ON p.risk_tier = t.risk_tier

@@ -40,7 +40,7 @@ initial_q_tao,loss_limit_usd,final_pnl_mean,final_pnl_std,max_drawdown_mean,kill
 """
 PICKS = {"conservative": (0, 2000), "balanced": (0, 2000), "aggressive": (0, 4000)}
 VIEWS = (
-    *("risk_tiers", "engine_presets", "run_ledger", "runs", "experiment_runs", "latest_sweeps"),
+    *("risk_tiers", "engine_presets", "run_ledger", "runs", "experiment_runs", "latest_sweeps", "latest_runs"),
     *("preset_runs", "preset_source", "presets"),
 )
 HEAD = "initial_q_tao,loss_limit_usd,final_pnl,max_drawdown,kill"
@@ -191,7 +191,22 @@ def test_runs_without_inventory_or_loss_limit_are_left_out_and_counted(warehouse
     presets = given(warehouse, f"{HEAD}\n0,500,1,1,0\n,500,999,1,0\n0,NaN,999,1,0\n")
 
     assert presets.source["final_pnl_mean"].to_list() == [1.0]
-    assert presets.warnings == ["2 runs without inventory or loss limit left out"]
+    assert presets.warnings == ["2 rows without inventory or loss limit left out"]
+
+
+def test_rows_of_a_summary_without_inventory_or_loss_limit_are_no_candidates(warehouse: Warehouse) -> None:
+    presets = given(warehouse, WORKED_SUMMARY + ",500.0,9e9,0.0,0.0,0.0\n0.0,,9e9,0.0,0.0,0.0\n")
+
+    assert csv_bytes(presets.source).decode() == WORKED_SUMMARY
+    assert picks(presets) == PICKS
+    assert presets.warnings == ["2 rows without inventory or loss limit left out"]
+
+
+@pytest.mark.parametrize("kill", ["7", "-0.1"])
+def test_a_kill_probability_beyond_its_limits_is_named(warehouse: Warehouse, kill: str) -> None:
+    with pytest.raises(WarehouseError) as caught:
+        given(warehouse, WORKED_SUMMARY + f"60,500,1,1,1,{kill}\n")
+    assert caught.value.message.endswith(f"sweep.csv, row 5, column kill_prob: {kill!r} is not between 0 and 1")
 
 
 def test_no_runs_give_files_without_rows_and_a_warning(warehouse: Warehouse) -> None:
@@ -216,6 +231,12 @@ def test_names_match_in_any_case_and_the_first_of_the_list_wins(warehouse: Wareh
     assert given(warehouse, text).source.rows() == [(1.0, 500.0, 2.0, None, 3.0, 0.0)]
 
 
+def test_columns_without_name_and_content_are_what_a_spreadsheet_leaves_behind(warehouse: Warehouse) -> None:
+    text = f"{HEAD},, \n0,500,1,2,0,, \n0,500,3,2,0,,\n"
+
+    assert given(warehouse, text).source["final_pnl_mean"].to_list() == [2.0]
+
+
 @pytest.mark.parametrize(
     ("kill", "probability"),
     [("0", 0.0), ("1.0", 1.0), ("True", 1.0), (" yes ", 1.0), ("FALSE", 0.0), ("no", 0.0), ("", None)],
@@ -235,6 +256,7 @@ def test_kill_comes_in_many_forms(warehouse: Warehouse, kill: str, probability: 
         (f"{HEAD}\n0,500,1,1,0,7\n", "line 2: Expected Number of Columns: 5 Found: 6"),
         (f'{HEAD}\n0,500,1,1,"0\n', "line 2: Value with unterminated quote found."),
         ("pnl,Pnl\n1,2\n", "column 'pnl' is there twice"),
+        (f"{HEAD},\n0,500,1,1,0,\n0,500,1,1,0,x\n", "row 2: 'x' stands in column 6, which has no name"),
         ("", "is empty"),
     ],
 )
@@ -338,6 +360,31 @@ def test_without_a_sweep_the_newest_per_run_file_by_name_counts(warehouse: Wareh
     ]
 
 
+def test_files_that_cannot_be_used_are_passed_over_with_a_warning_each(warehouse: Warehouse) -> None:
+    runs = warehouse.root / "runs"
+    good = aged(write(runs / "risk_regime_runs.csv", f"{HEAD}\n0,500,1,1,0\n"), 1)
+    aged(write(runs / "exp04_header_runs.csv", f"{HEAD}\n"), 2)
+    aged(write(runs / "exp04_no_setting_runs.csv", f"{HEAD}\n,,1,1,0\n"), 3)
+    aged(write(runs / "exp04_bad_cell_runs.csv", f"{HEAD}\n0,500,much,1,0\n"), 4)
+    aged(write(runs / "exp04_cut_off_runs.csv", f"{HEAD}\n0,50"), 5)
+    aged(write(runs / "exp04_empty_runs.csv", ""), 6)
+    presets = select_presets(warehouse)
+
+    assert presets.origin == str(good)
+    assert presets.notices == [
+        f"passed over: {runs}/exp04_empty_runs.csv is empty",
+        f"passed over: {runs}/exp04_cut_off_runs.csv, line 2: Expected Number of Columns: 5 Found: 2",
+        f"passed over: {runs}/exp04_bad_cell_runs.csv, row 1, column final_pnl: 'much' is not a finite number",
+        f"passed over: {runs}/exp04_no_setting_runs.csv has no row with inventory and loss limit",
+        f"passed over: {runs}/exp04_header_runs.csv has no row with inventory and loss limit",
+    ]
+    good.unlink()
+    with pytest.raises(WarehouseError) as caught:
+        select_presets(warehouse)
+    assert caught.value.message == "no runs to choose presets from: " + "; ".join(presets.notices)
+    assert caught.value.exit_code == 2
+
+
 def test_a_summary_counts_when_there_is_no_per_run_file(warehouse: Warehouse) -> None:
     file = write(warehouse.root / "runs" / "exp04" / "exp04_risk_regime_summary.csv", WORKED_SUMMARY)
 
@@ -403,6 +450,26 @@ def test_data_goes_to_stdout_as_the_file_has_it_and_twice_the_same(invoke: Invok
     first = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert invoke(*arguments).exit_code == 0
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == first
+
+
+def test_an_input_is_below_root_or_else_here_and_the_output_is_here(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    both, only_here = write(tmp_path / "both.csv", WORKED), write(here / "only_here.csv", WORKED)
+    write(here / "both.csv", "not read")
+    monkeypatch.chdir(here)
+
+    for name, read in (("both.csv", both), ("only_here.csv", only_here), (str(both), both)):
+        result = invoke("--root", "..", "run", "exp07", "--runs-csv", name, "--out-dir", "out")
+        assert (result.exit_code, result.stderr.splitlines()[:2]) == (
+            0,
+            [f"presets from {read}", "wrote here/out/exp07_presets.csv"],
+        )
+    assert (here / "out/exp07_presets.csv").is_file()
+    missing = invoke("--root", "..", "run", "exp07", "--runs-csv", "nowhere.csv")
+    assert missing.stderr.startswith(f"error: cannot read {tmp_path}/nowhere.csv: ")
+    assert missing.exit_code == 2
 
 
 @pytest.mark.parametrize("style", ["table", "json"])

@@ -176,11 +176,18 @@ def test_one_set_of_knobs_becomes_a_preset_of_every_profile(warehouse: Warehouse
         ('{"band_base": 1, "mm_size_eta": 1, "vol_ref": 1}', "Object missing required field `vol_scale`"),
         ('{"band_base": true}', "Expected `float`, got `bool` - at `$.band_base`"),
         ('{"band_base": NaN}', "JSON is malformed"),
+        ('{"band_base": 1e999}', "Number out of range - at `$.band_base`"),
+        ('{"band_base": -1}', "Expected `float` >= 0.0 - at `$.band_base`"),
+        ('{"mm_size_eta": 0}', "Expected `float` > 0.0 - at `$.mm_size_eta`"),
+        ('{"vol_ref": -0.1}', "Expected `float` > 0.0 - at `$.vol_ref`"),
+        ('{"vol_scale": 0.0}', "Expected `float` > 0.0 - at `$.vol_scale`"),
         ("[]", "Expected `object`, got `array`"),
         ("", "Input data was truncated"),
     ],
 )
-def test_a_file_that_is_no_set_of_knobs_is_refused(warehouse: Warehouse, text: str, reason: str) -> None:
+def test_knobs_that_are_missing_or_that_an_engine_would_clamp_are_refused(
+    warehouse: Warehouse, text: str, reason: str
+) -> None:
     with pytest.raises(WarehouseError) as caught:
         package_presets(warehouse, write(warehouse.root / "knobs.json", text))
     assert caught.value.message.startswith(f"{warehouse.root}/knobs.json: not a set of knobs: {reason}")

@@ -8,9 +8,19 @@ from typing import Any
 import polars as pl
 import pytest
 
+from paraphina_wh.alignment import align
 from paraphina_wh.catalog import connect
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.presets import SIZE_ETA_CAVEAT, Tuned, find_tuned, read_tuned, tune_presets, write_tuned
+from paraphina_wh.presets import (
+    SIZE_ETA_CAVEAT,
+    Tuned,
+    find_tuned,
+    preset_environment,
+    read_tuned,
+    tune_presets,
+    write_tuned,
+)
+from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse
 from tests.conftest import Invoke
 from tests.research_runs import add_runs, recorded, write_lines
@@ -80,6 +90,43 @@ def test_the_recorded_presets_and_alignment_give_the_recorded_files(warehouse: W
         warehouse, tune_presets(warehouse, recorded("exp07_top1/exp07_presets.csv"), recorded("exp11_alignment.csv"))
     )
     assert [file.read_bytes() for file in made] == [recorded(f"exp12/{file.name}").read_bytes() for file in made]
+
+
+def test_tuned_presets_may_be_tuned_again_and_say_what_the_second_round_did(warehouse: Warehouse) -> None:
+    found = tuned(warehouse, WORKED_TUNED, "risk_tier,emp_max_drawdown_mean,emp_kill_prob\nconservative,4000,0\n")
+
+    assert csv_bytes(found.frame[:1]).decode() == (
+        WORKED_TUNED.partition("\n")[0] + "\n"
+        "conservative_exp12_tuned_exp12_tuned,conservative,1,2.5,2000.0,1.40625,0.025,0.02,25000.0,1.0,2.0,-3.0,0.0,"
+        "conservative_exp12_tuned,0.5\n"
+    )
+    assert found.frame["risk_scale_exp12"].to_list() == [0.5, 1.0, 1.0]
+
+
+def test_the_recorded_tuned_presets_may_be_tuned_again(warehouse: Warehouse) -> None:
+    first = recorded("exp12/exp12_tuned_presets.csv")
+    again = tune_presets(warehouse, first, recorded("exp11_alignment.csv"))
+
+    assert again.frame.columns == pl.read_csv(first).columns
+    assert again.frame["base_name_exp12"].to_list() == pl.read_csv(first)["name"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("row", "ratio"),
+    [
+        ("0.0,-17500.0,2000.0", 9.75),  # drawdowns of both signs: 2000 + 17500 is their mean magnitude
+        ("-3000.0,-1000.0,2000.0", 1.5),
+        ("0.0,500.0,20000.0", 9.75),  # the margin belongs to the budget beside it
+        ("-3000.0,2000.0,2000.0", 1.5),  # an older tool took negative drawdowns for none
+        ("-3000.0,-17500.0,", 1.5),
+        ("-3000.0,,2000.0", 1.5),
+    ],
+)
+def test_drawdowns_of_both_signs_do_not_cancel(warehouse: Warehouse, row: str, ratio: float) -> None:
+    head = "risk_tier,emp_max_drawdown_mean,emp_dd_margin,budget_max_dd_abs,emp_kill_prob\n"
+    (report,) = tuned(warehouse, "risk_tier\nconservative\n", f"{head}conservative,{row},0\n").report.to_dicts()
+
+    assert (report["dd_ratio_emp_over_budget"], report["risk_scale_exp12"]) == (ratio, max(0.1, 1 / ratio))
 
 
 @pytest.mark.parametrize(
@@ -181,6 +228,11 @@ def test_budgets_of_an_older_alignment_do_not_count_and_are_pointed_out(warehous
             "row 1, column rank_within_tier: '1.5' is not a whole",
         ),
         ("risk_tier,size_eta\na,big\n", WORKED_ALIGNMENT, "row 1, column size_eta: 'big' is not a finite number"),
+        (
+            WORKED_PRESETS,
+            "risk_tier,emp_kill_prob\nbalanced,50\n",
+            "row 1, column emp_kill_prob: '50' is not between 0 and 1",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(warehouse: Warehouse, presets: str, alignment: str, message: str) -> None:
@@ -214,10 +266,20 @@ def test_by_default_the_sweep_of_the_warehouse_meets_the_newest_dataset(warehous
     ]
 
 
+def test_what_breaks_the_budget_of_exp11_is_scaled_down_from_the_dataset_too(warehouse: Warehouse) -> None:
+    rows = [{**KILLED, "kill_switch": False, "max_drawdown": dd} for dd in (20000.0, -20000.0, 19000.0, -19000.0)]
+    write_lines(warehouse.root / "research_dataset_v001.jsonl", rows)
+    found = tune_presets(warehouse, write(warehouse.root / "presets.csv", "name,risk_tier,size_eta\nb,balanced,1\n"))
+
+    assert align(warehouse).frame.filter(risk_tier="balanced")["emp_dd_margin"].to_list() == [4000.0 - 19500.0]
+    columns = ("emp_max_drawdown_mean", "dd_ratio_emp_over_budget", "risk_scale_exp12")
+    assert found.report.select(columns).rows() == [(0.0, 4.875, 1 / 4.875)]
+
+
 def test_the_views_of_an_empty_warehouse_are_empty(warehouse: Warehouse) -> None:
     views = (
         *("risk_tiers", "profile_centres", "engine_presets", "analysis_settings", "run_ledger", "runs"),
-        *("experiment_runs", "latest_sweeps", "validation_summary", "scenario_summary"),
+        *("experiment_runs", "latest_sweeps", "latest_runs", "validation_summary", "scenario_summary"),
         *("preset_runs", "preset_source", "presets", "tier_presets", "safe_region_cells", "safe_region"),
         "world_model_alignment",
     )
@@ -237,6 +299,13 @@ def test_files_of_the_misspelt_folder_are_read_with_a_warning_and_never_written(
     ]
     written, _ = write_tuned(warehouse, tuned(warehouse))
     assert find_tuned(warehouse) == (written, [])
+    assert preset_environment(next(table.rows.iter_rows(named=True))) == {
+        "PARAPHINA_INIT_Q_TAO": "5.0",
+        "PARAPHINA_DAILY_LOSS_LIMIT": "2000.0",
+        "PARAPHINA_HEDGE_BAND_BASE": "2.8125",
+        "PARAPHINA_MM_SIZE_ETA": "0.05",
+        "PARAPHINA_VOL_REF": "0.02",
+    }
     assert old.read_text() == WORKED_TUNED
 
 

@@ -15,7 +15,7 @@ from tests.telemetry_maker import write
 
 PRESETS = """\
 name,risk_tier,rank_within_tier,initial_q_tao,loss_limit_usd,size_eta,final_pnl_mean,max_drawdown_mean,kill_prob
-c_2,conservative,2,9.0,9.0,9.0,9.0,9.0,9.0
+c_2,conservative,2,9.0,9.0,9.0,9.0,9.0,0.9
 c_1,conservative,1,-20.0,500.0,2.0,100.0,-2500.0,0.02
 b_1,balanced,1,0.0,1500.0,0.1,50.0,,0.0
 """

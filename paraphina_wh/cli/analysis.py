@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from paraphina_wh.cli.exp11 import upright
-from paraphina_wh.cli.options import examples, format_option, pass_warehouse
+from paraphina_wh.cli.exp11 import mark_reference, upright
+from paraphina_wh.cli.options import Command, examples, format_option, pass_warehouse
 from paraphina_wh.cli.output import notice, print_frame, print_lines, warn
 from paraphina_wh.warehouse import Warehouse
 
@@ -19,14 +19,23 @@ if TYPE_CHECKING:
     from paraphina_wh.presets import Presets
 
 _file = click.Path(path_type=Path)
-out_dir_option = click.option("--out-dir", type=_file, help="Folder for the files; by default the contract's.")
-presets_option = click.option(
-    "--presets-csv", type=_file, help="Presets of exp07; by default those of the warehouse, else the file of exp07."
+out_dir_option = click.option(
+    "--out-dir", type=_file, help="Folder for the files, from the current folder; by default the contract's below ROOT."
+)
+
+
+def input_option(name: str, about: str) -> Callable[[Command], Command]:
+    """Return an option that names an input file; all of them find it in the same way."""
+    return click.option(name, type=_file, help=f"{about} A relative path is below ROOT, else in the current folder.")
+
+
+presets_option = input_option(
+    "--presets-csv", "Presets of exp07; by default those of the warehouse, else the file of exp07."
 )
 
 
 @click.command()
-@click.option("--runs-csv", type=_file, help="Runs or summary of a sweep; by default the latest of the warehouse.")
+@input_option("--runs-csv", "Runs or summary of a sweep; by default the latest of the warehouse.")
 @click.option("--top-per-tier", type=click.IntRange(min=1), default=1, show_default=True, help="Presets a tier.")
 @out_dir_option
 @format_option
@@ -43,7 +52,8 @@ def exp07(warehouse: Warehouse, runs_csv: Path | None, top_per_tier: int, out_di
     presets = select_presets(warehouse, runs_csv, top_per_tier=top_per_tier)
     written = write_presets(warehouse, presets, out_dir)
     notice(f"presets from {presets.origin}")
-    _print(presets.shown if style == "table" else presets.frame, style, "=== Presets ===", presets.reference_runs)
+    mark_reference(presets, style)
+    _print(presets.shown if style == "table" else presets.frame, style, "=== Presets ===")
     if style == "table":
         _print_environment(presets)
     _tell(warehouse, presets.warnings, written)
@@ -51,7 +61,7 @@ def exp07(warehouse: Warehouse, runs_csv: Path | None, top_per_tier: int, out_di
 
 @click.command()
 @presets_option
-@click.option("--alignment-csv", type=_file, help="Alignment of exp11; by default that of the newest dataset.")
+@input_option("--alignment-csv", "Alignment of exp11; by default that of the newest dataset.")
 @out_dir_option
 @format_option
 @examples("paraphina-wh run exp12", "paraphina-wh run exp12 --presets-csv p.csv --alignment-csv a.csv")
@@ -69,13 +79,14 @@ def exp12(
     tuned = tune_presets(warehouse, presets_csv, alignment_csv)
     written = write_tuned(warehouse, tuned, out_dir)
     notice("presets from {}; metrics from {}".format(*tuned.origins))
-    _print(tuned.report, style, "=== Tuned presets ===", tuned.reference_runs)
+    mark_reference(tuned, style)
+    _print(tuned.report, style, "=== Tuned presets ===")
     click.echo(SIZE_ETA_CAVEAT, err=style != "table")
     _tell(warehouse, tuned.warnings, written)
 
 
 @click.command()
-@click.option("--summary-csv", type=_file, help="Summary of exp04; by default the latest sweep of the warehouse.")
+@input_option("--summary-csv", "Summary of exp04; by default the latest sweep of the warehouse.")
 @out_dir_option
 @format_option
 @examples("paraphina-wh run exp06", "paraphina-wh run exp06 --summary-csv exp04_summary.csv --format csv")
@@ -90,13 +101,13 @@ def exp06(warehouse: Warehouse, summary_csv: Path | None, out_dir: Path | None, 
     region = safe_region(warehouse, summary_csv)
     written = write_safe_region(warehouse, region, out_dir)
     notice(f"cells from {region.origin}")
-    _mark(region.reference_runs, style)
+    mark_reference(region, style)
     print_frame(_said(region.by_profile) if style == "table" else region.by_profile, style)
     _tell(warehouse, [], written)
 
 
 @click.command("exp08_presets")
-@click.option("--knobs-json", type=_file, help="Optimal knobs; by default optimal_knobs.json in the folder of exp07.")
+@input_option("--knobs-json", "Optimal knobs; by default optimal_knobs.json in the folder of exp07.")
 @out_dir_option
 @format_option
 @examples("paraphina-wh run exp08_presets --knobs-json optimal_knobs.json")
@@ -116,7 +127,7 @@ def exp08_presets(warehouse: Warehouse, knobs_json: Path | None, out_dir: Path |
 
 @click.command()
 @presets_option
-@click.option("--profile-summary-csv", type=_file, help="Summary of exp08; by default the latest validation sweep.")
+@input_option("--profile-summary-csv", "Summary of exp08; by default the latest validation sweep.")
 @out_dir_option
 @format_option
 @examples("paraphina-wh run exp10", "paraphina-wh run exp10 --profile-summary-csv exp08_profile_summary.csv")
@@ -133,13 +144,13 @@ def exp10(
     found = world_model_alignment(warehouse, presets_csv, profile_summary_csv)
     written = write_world_model_alignment(warehouse, found, out_dir)
     notice("presets from {}; validation from {}".format(*found.origins))
-    _print(found.frame, style, "=== Presets and validation against the risk budgets ===", found.reference_runs)
+    mark_reference(found, style)
+    _print(found.frame, style, "=== Presets and validation against the risk budgets ===")
     _tell(warehouse, found.warnings, written)
 
 
-def _print(frame: pl.DataFrame, style: str, title: str, reference_runs: int) -> None:
+def _print(frame: pl.DataFrame, style: str, title: str) -> None:
     """Print a frame of few rows: in the table its columns are the rows."""
-    _mark(reference_runs, style)
     if style == "table":
         click.echo(title)
         print_frame(_said(upright(frame)) if frame.height else frame)
@@ -164,14 +175,6 @@ def _print_environment(presets: Presets) -> None:
         limit = preset["delta_limit_usd_base"]
         no_knob = [f"# delta_limit_usd_base={limit}: the engine has no knob for it"] if limit is not None else []
         print_lines(["", f"# {preset['name']}", *settings, *no_knob])
-
-
-def _mark(reference_runs: int, style: str) -> None:
-    """Say that runs of the embedded engine prove nothing about the real one: in the table, else beside the data."""
-    from paraphina_wh.summary import REFERENCE_NOTE
-
-    if reference_runs:
-        click.echo(REFERENCE_NOTE, err=style != "table")
 
 
 def _tell(warehouse: Warehouse, warnings: Iterable[str], written: Iterable[Path]) -> None:

@@ -72,10 +72,17 @@ def _find(warehouse: Warehouse, names: Sequence[str], experiment: str | None) ->
         raise click.UsageError("name runs, or an experiment with --experiment")
     if experiment is None:
         return find_runs(warehouse, names)
-    runs, left_out = runs_of(warehouse, experiment)
+    runs, left_out = runs_of(warehouse, experiment, *_shipped_as(experiment))
     if left_out:
         notice(f"{experiment}: {left_out} failed runs left out; name them to run them again")
     return runs
+
+
+def _shipped_as(name: str) -> list[str]:
+    """Return the name that runs of a shipped experiment carry: `exp04` is `exp04_multi_scenario` to them."""
+    from paraphina_wh.experiments.read import ALIASES, find_experiment, shipped
+
+    return [find_experiment(name).spec.name] if name in {*shipped(), *ALIASES} else []
 
 
 def _print(done: Sequence[Rerun], style: str, *, one: bool) -> None:

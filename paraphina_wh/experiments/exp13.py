@@ -12,7 +12,7 @@ from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import Experiment, find_experiment
 from paraphina_wh.experiments.runner import Progress, Session, run_grid
 from paraphina_wh.export import write_alignment
-from paraphina_wh.presets import preset_environment, read_presets, read_tuned
+from paraphina_wh.presets import input_file, preset_environment, read_presets, read_tuned
 from paraphina_wh.summary import Summary, summarise
 from paraphina_wh.warehouse import Warehouse
 
@@ -31,13 +31,13 @@ class Exp13:
 def knobs_of_presets(warehouse: Warehouse, presets: str) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Return risk tier -> knobs of its best preset, and warnings.
 
-    presets: a preset CSV (relative paths are below ROOT), or `tuned` for what exp12 wrote.
+    presets: a preset CSV (relative paths are below ROOT, else in the current folder), or `tuned` for what exp12 wrote.
     Raises: WarehouseError (exit code 2) when there is none.
     """
     if presets == "tuned":
         table, warnings = read_tuned(warehouse)
     else:
-        table, warnings = read_presets(warehouse.root / presets), []
+        table, warnings = read_presets(input_file(warehouse, presets)), []
     ranked = table.rows.sort("rank_within_tier", nulls_last=True, maintain_order=True)
     best = ranked.drop_nulls("risk_tier").unique("risk_tier", keep="first", maintain_order=True)
     return {row["risk_tier"]: preset_environment(row) for row in best.iter_rows(named=True)}, warnings

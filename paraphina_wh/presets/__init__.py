@@ -7,12 +7,13 @@ warehouse, or CSV files that stand for it.
 
 from __future__ import annotations
 
+from paraphina_wh.presets.inputs import input_file
 from paraphina_wh.presets.package import Packaged, package_presets, write_packaged
 from paraphina_wh.presets.preset_table import PresetTable, preset_table, read_presets
 from paraphina_wh.presets.safe_region import SafeRegion, safe_region, write_safe_region
 from paraphina_wh.presets.select import Presets, preset_environment, select_presets, write_presets
 from paraphina_wh.presets.tune import SIZE_ETA_CAVEAT, Tuned, find_tuned, read_tuned, tune_presets, write_tuned
-from paraphina_wh.presets.views import Sweep, latest_sweep
+from paraphina_wh.presets.views import Sweep, latest_sweep, risk_tiers
 from paraphina_wh.presets.world_model import WorldModelAlignment, world_model_alignment, write_world_model_alignment
 
 __all__ = [
@@ -25,12 +26,14 @@ __all__ = [
     "Tuned",
     "WorldModelAlignment",
     "find_tuned",
+    "input_file",
     "latest_sweep",
     "package_presets",
     "preset_environment",
     "preset_table",
     "read_presets",
     "read_tuned",
+    "risk_tiers",
     "safe_region",
     "select_presets",
     "tune_presets",

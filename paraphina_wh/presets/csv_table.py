@@ -12,7 +12,7 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from paraphina_wh.candidates import Candidates
+from paraphina_wh.candidates import Candidates, place_of
 from paraphina_wh.catalog import no_glob, sql_folder
 from paraphina_wh.errors import WarehouseError
 
@@ -30,8 +30,8 @@ class CsvTable:
 
     def find(self, names: Sequence[str]) -> str | None:
         """Return the column that goes by the first of these names that is there, in any case; None if none is."""
-        present = {name.strip().lower(): name for name in self.cells.columns}
-        return next((present[name] for name in names if name in present), None)
+        place = place_of(names, self.cells.columns)
+        return None if place is None else self.cells.columns[place]
 
     def require(self, wanted: Candidates) -> dict[str, str]:
         """Return wanted name -> column. Raises: WarehouseError that lists what was tried and what is there."""
@@ -62,6 +62,11 @@ class CsvTable:
         """Return a column as integers, null where the cell is empty. Raises: as `numbers` does."""
         values = self.numbers(column)
         return self._accept(column, values, values == values.floor(), "a whole number").cast(pl.Int64)
+
+    def fractions(self, column: str | None) -> pl.Series:
+        """Return a column of shares and probabilities, null where the cell is empty. Raises: as `numbers` does."""
+        values = self.numbers(column)
+        return self._accept(column, values, values.is_between(0, 1), "between 0 and 1")
 
     def flags(self, column: str) -> pl.Series:
         """Return a column of truth values as 1.0 and 0.0: true, yes, 1, false, no, 0; null where the cell is empty.
@@ -100,8 +105,23 @@ def read_table(file: Path, hint: str) -> CsvTable:
             cells: pl.DataFrame = connection.sql(query, params=values).pl()
         except duckdb.Error as error:
             raise _broken(file, str(error)) from error
-    cells.columns = header
-    return CsvTable(file, cells)
+    return CsvTable(file, _named(file, header, cells))
+
+
+def _named(file: Path, header: list[str], cells: pl.DataFrame) -> pl.DataFrame:
+    """Return the cells by the names of the header, without columns that have neither name nor content."""
+    nameless = [column for name, column in zip(header, cells.columns, strict=True) if not name.strip()]
+    for column in nameless:
+        filled = (cells[column].str.strip_chars().fill_null("") != "").arg_true()
+        if len(filled):
+            place, cell = cells.columns.index(column) + 1, cells[column][filled[0]]
+            raise WarehouseError(
+                f"{file}, row {filled[0] + 1}: {cell!r} stands in column {place}, which has no name",
+                "name the column in the header, or empty it; rows are counted below the header",
+            )
+    kept = cells.drop(nameless)
+    kept.columns = [name for name in header if name.strip()]
+    return kept
 
 
 def _header(file: Path, hint: str) -> list[str]:
@@ -113,7 +133,7 @@ def _header(file: Path, hint: str) -> list[str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise _broken(file, str(error)) from error
     names = [name.strip().lower() for name in header]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise WarehouseError(f"{file}: column {twice!r} is there twice", "leave one of them out")
     if not header:

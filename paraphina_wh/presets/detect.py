@@ -23,18 +23,21 @@ class Detected:
 def detect_source(warehouse: Warehouse) -> Detected:
     """Read the newest per-run CSV of exp04 or a risk-regime sweep below ROOT/runs, else the newest such summary.
 
-    What a file is, its name says: a folder may be called anything. Files without the columns of a sweep are passed
-    over: exp04 is also the number of another experiment.
-    Raises: WarehouseError (exit code 2) when there is no such file, and as `read_source` does.
+    What a file is, its name says: a folder may be called anything. Passed over are files that cannot be used: damaged,
+    without a row that names its setting, or without the columns of a sweep, as exp04 is also the number of another
+    experiment.
+    Raises: WarehouseError (exit code 2) when there is no file that can be used.
     """
     passed_over: list[str] = []
     for file in _files(warehouse.root):
         try:
-            return Detected(read_source(file), passed_over)
+            source = read_source(file)
         except WarehouseError as error:
-            if "has no column for" not in error.message:
-                raise
             passed_over.append(f"passed over: {error.message}")
+            continue
+        if source.rows.height:
+            return Detected(source, passed_over)
+        passed_over.append(f"passed over: {file} has no row with inventory and loss limit")
     found = "; ".join(passed_over) or f"no CSV file of a risk-regime sweep below {warehouse.root / 'runs'}"
     raise WarehouseError(f"no runs to choose presets from: {found}", HINT, exit_code=2)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import polars as pl
@@ -12,6 +12,7 @@ import polars as pl
 from paraphina_wh.catalog import sql_folder
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.presets.inputs import input_file
 from paraphina_wh.presets.views import views_over
 from paraphina_wh.text import cell_texts, csv_bytes
 from paraphina_wh.warehouse import Warehouse
@@ -20,16 +21,19 @@ KNOBS_JSON: Final = Path("runs/exp07_optimal_presets/optimal_knobs.json")
 PACKAGE_FOLDER: Final = Path("runs/exp08_profile_validation")
 _PACKAGED_CSV: Final = "exp08_presets.csv"
 _SUMMARY_TEXT: Final = "summary.txt"
-_HINT: Final = "name a file with --knobs-json: an object with band_base, mm_size_eta, vol_ref and vol_scale"
+_HINT: Final = "name a file with --knobs-json: band_base, from 0, and mm_size_eta, vol_ref and vol_scale, above 0"
+
+
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class _Knobs(msgspec.Struct):
-    """The knobs that the profiles share; the file may hold others."""
+    """The knobs that the profiles share, within what engines take without clamping; the file may hold others."""
 
-    band_base: float
-    mm_size_eta: float
-    vol_ref: float
-    vol_scale: float
+    band_base: Annotated[float, msgspec.Meta(ge=0)]
+    mm_size_eta: _Positive
+    vol_ref: _Positive
+    vol_scale: _Positive
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,10 @@ class Packaged:
 def package_presets(warehouse: Warehouse, knobs_json: str | Path | None = None) -> Packaged:
     """Make a preset of every profile from optimal knobs; loss limit and inventory are those of profile_centres.
 
-    knobs_json: relative paths are below ROOT; by default runs/exp07_optimal_presets/optimal_knobs.json.
-    Raises: WarehouseError when the file is missing (exit code 2), or lacks a knob.
+    knobs_json: see `input_file`; by default runs/exp07_optimal_presets/optimal_knobs.json.
+    Raises: WarehouseError when the file is missing (exit code 2), lacks a knob or has one that engines do not take.
     """
-    file = warehouse.root / (knobs_json or KNOBS_JSON)
+    file = input_file(warehouse, knobs_json or KNOBS_JSON)
     query = (sql_folder() / "import" / "packaged_presets.sql").read_text()
     with views_over({}, ["profile_centres"]) as connection:
         frame: pl.DataFrame = connection.sql(query, params=msgspec.structs.asdict(_read_knobs(file))).pl()

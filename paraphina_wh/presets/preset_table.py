@@ -10,6 +10,7 @@ import polars as pl
 
 from paraphina_wh.presets.columns import PRESET_NUMBERS
 from paraphina_wh.presets.csv_table import CsvTable, read_table
+from paraphina_wh.presets.inputs import input_file
 from paraphina_wh.presets.select import PRESETS_CSV, rank
 from paraphina_wh.presets.source import warehouse_source
 from paraphina_wh.warehouse import Warehouse
@@ -34,12 +35,12 @@ class PresetTable:
 def preset_table(warehouse: Warehouse, presets_csv: str | Path | None = None) -> PresetTable:
     """Return the presets of a file; by default those of the warehouse, else those that exp07 wrote.
 
-    presets_csv: a table with a column risk_tier; relative paths are below ROOT.
+    presets_csv: a table with a column risk_tier, see `input_file`.
     Raises: WarehouseError when the file is missing (exit code 2), lacks the column or holds a cell that cannot be read.
     """
     held = warehouse_source(warehouse) if presets_csv is None else None
     if held is None:
-        return read_presets(warehouse.root / (presets_csv or PRESETS_CSV))
+        return read_presets(input_file(warehouse, presets_csv or PRESETS_CSV))
     ranked = rank(held)
     return PresetTable(ranked.ranking, ranked.origin, reference_runs=ranked.reference_runs)
 
@@ -59,6 +60,7 @@ def read_presets(file: Path, hint: str = _HINT) -> PresetTable:
             "risk_tier": table.texts(column["risk_tier"]),
             "rank_within_tier": table.whole_numbers(table.find(["rank_within_tier"])),
             **{number: table.numbers(table.find([number])) for number in PRESET_NUMBERS},
+            "kill_prob": table.fractions(table.find(["kill_prob"])),
         }
     )
     magnitude = pl.col("max_drawdown_mean").abs()

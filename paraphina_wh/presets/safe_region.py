@@ -10,6 +10,7 @@ import polars as pl
 
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.presets.csv_table import CsvTable, read_table
+from paraphina_wh.presets.inputs import input_file
 from paraphina_wh.presets.views import latest_sweep, views_over
 from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse
@@ -52,19 +53,19 @@ class SafeRegion:
 def safe_region(warehouse: Warehouse, summary_csv: str | Path | None = None) -> SafeRegion:
     """Judge every cell of a multi-scenario sweep; formulas: sql/66_safe_region_cells.sql, sql/67_safe_region.sql.
 
-    summary_csv: an exp04 summary, relative paths below ROOT. By default the latest sweep of the warehouse counts; when
-    it holds none, the summary that exp04 wrote.
+    summary_csv: an exp04 summary, see `input_file`. By default the latest sweep of the warehouse counts; when it holds
+    none, the summary that exp04 wrote.
     Raises: WarehouseError when the file is missing (exit code 2), lacks a column or holds a cell that cannot be read.
     """
     sweep = latest_sweep(warehouse, SWEEP) if summary_csv is None else None
     if sweep is not None:
-        return _judge("experiment_runs", sweep.runs, str(sweep), sweep.reference_runs)
-    table = read_table(warehouse.root / (summary_csv or SUMMARY_CSV), _HINT)
+        return _judge("latest_runs", sweep.runs, str(sweep), sweep.reference_runs)
+    table = read_table(input_file(warehouse, summary_csv or SUMMARY_CSV), _HINT)
     return _judge("scenario_summary", _summary(table), str(table.file))
 
 
 def _judge(table: str, rows: pl.DataFrame, origin: str, reference_runs: int = 0) -> SafeRegion:
-    condensed = ("latest_sweeps", "scenario_summary") if table == "experiment_runs" else ()
+    condensed = ("scenario_summary",) if table == "latest_runs" else ()
     with views_over({table: rows}, [*condensed, *_VIEWS]) as connection:
         cells: pl.DataFrame = connection.sql("SELECT * FROM safe_region_cells").pl()
         by_profile: pl.DataFrame = connection.sql("SELECT * FROM safe_region").pl()
@@ -79,6 +80,8 @@ def _summary(table: CsvTable) -> pl.DataFrame:
 
 
 def _typed(table: CsvTable, column: str, name: str) -> pl.Series:
+    if name == "kill_switch_frac":
+        return table.fractions(column)
     if name in _NUMBERS:
         return table.numbers(column)
     return table.whole_numbers(column) if name == "num_runs" else table.cells[column]

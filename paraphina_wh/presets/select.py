@@ -14,6 +14,7 @@ from paraphina_wh.commit import write_atomically
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.presets.columns import ENGINE_KNOBS, PRESET, SOURCE
 from paraphina_wh.presets.detect import detect_source
+from paraphina_wh.presets.inputs import input_file
 from paraphina_wh.presets.source import Source, read_source, warehouse_source
 from paraphina_wh.presets.views import views_over
 from paraphina_wh.text import csv_bytes
@@ -22,7 +23,7 @@ from paraphina_wh.warehouse import Warehouse
 PRESETS_CSV: Final = Path("runs/exp07_optimal_presets/exp07_presets.csv")
 _SOURCE_CSV: Final = "exp07_source_summary.csv"
 # From the runs of a warehouse to the ranking; a file stands for one of them.
-_CHAIN: Final = ("experiment_runs", "latest_sweeps", "preset_runs", "preset_source", "presets")
+_CHAIN: Final = ("latest_runs", "preset_runs", "preset_source", "presets")
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ class Presets:
 def select_presets(warehouse: Warehouse, runs_csv: str | Path | None = None, *, top_per_tier: int = 1) -> Presets:
     """Choose the presets of each risk tier; see sql/62_presets.sql for score and ranking.
 
-    runs_csv: a per-run or summary CSV, relative paths below ROOT. By default the latest risk-regime sweep of the
-    warehouse counts; when it holds none, the newest such CSV below ROOT/runs.
+    runs_csv: a per-run or summary CSV, see `input_file`. By default the latest risk-regime sweep of the warehouse
+    counts; when it holds none, the newest such CSV below ROOT/runs.
     Raises: WarehouseError when a file is missing (exit code 2), lacks a column or holds a cell that cannot be read.
     """
     if top_per_tier < 1:
         raise WarehouseError("a tier needs at least one preset", "--top-per-tier starts at 1", exit_code=2)
     if runs_csv is not None:
-        return rank(read_source(warehouse.root / runs_csv), top_per_tier)
+        return rank(read_source(input_file(warehouse, runs_csv)), top_per_tier)
     held = warehouse_source(warehouse)
     if held is not None:
         return rank(held, top_per_tier)
@@ -85,7 +86,7 @@ def rank(source: Source, top_per_tier: int = 1, notices: Sequence[str] = ()) -> 
         ranking: pl.DataFrame = connection.sql(
             "SELECT * FROM presets ORDER BY tier_order, rank_within_tier NULLS LAST, candidate_order"
         ).pl()
-    left_out = [f"{source.left_out} runs without inventory or loss limit left out"] if source.left_out else []
+    left_out = [f"{source.left_out} rows without inventory or loss limit left out"] if source.left_out else []
     return Presets(
         frame=_best(ranking, top_per_tier),
         source=candidates.select(*SOURCE, *source.knobs),

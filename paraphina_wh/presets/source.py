@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from paraphina_wh.candidates import KNOBS, PER_RUN, SUMMARY
+from paraphina_wh.candidates import KNOBS, PER_RUN, SUMMARY, is_summary
 from paraphina_wh.presets.columns import KEYS
 from paraphina_wh.presets.csv_table import CsvTable, read_table
 from paraphina_wh.presets.views import Sweep, latest_sweep
@@ -23,9 +23,10 @@ _HINT: Final = "name a per-run or summary CSV of a risk-regime sweep with --runs
 class Source:
     """What the view `presets` is to be computed from.
 
-    table, rows: the relation that the rows stand for: experiment_runs, preset_runs or preset_source.
+    table, rows: the relation that the rows stand for: latest_runs, preset_runs or preset_source.
     origin: where they come from, for the user. knobs: the optional knobs that the origin names, in contract order.
-    left_out: runs that do not say inventory or loss limit. reference_runs: runs of the reference engine, if known.
+    left_out: rows of a file that do not say inventory or loss limit; rows has the others alone.
+    reference_runs: runs of the reference engine, if known.
     """
 
     table: str
@@ -43,7 +44,7 @@ def warehouse_source(warehouse: Warehouse) -> Source | None:
 
 
 def _of_sweep(sweep: Sweep) -> Source:
-    return Source("experiment_runs", sweep.runs, str(sweep), tuple(KNOBS), reference_runs=sweep.reference_runs)
+    return Source("latest_runs", sweep.runs, str(sweep), tuple(KNOBS), reference_runs=sweep.reference_runs)
 
 
 def read_source(file: Path) -> Source:
@@ -52,8 +53,7 @@ def read_source(file: Path) -> Source:
     Raises: WarehouseError when the file is missing (exit code 2), lacks a column or holds a cell that cannot be read.
     """
     table = read_table(file, _HINT)
-    is_summary = table.find(SUMMARY["final_pnl_mean"]) is not None and table.find(PER_RUN["final_pnl"]) is None
-    return _of_summary(table) if is_summary else _of_runs(table)
+    return _of_summary(table) if is_summary(table.cells.columns) else _of_runs(table)
 
 
 def _of_runs(table: CsvTable) -> Source:
@@ -65,21 +65,28 @@ def _of_runs(table: CsvTable) -> Source:
             **_knobs(table),
         }
     )
-    left_out = rows.filter(pl.any_horizontal(pl.col(*KEYS).is_null())).height
-    return Source("preset_runs", rows, str(table.file), _knobs_named(table), left_out)
+    return _of_file(table, "preset_runs", rows)
 
 
 def _of_summary(table: CsvTable) -> Source:
     column = table.require({**KEYS, **SUMMARY})
-    rows = pl.DataFrame({**{name: table.numbers(column[name]) for name in (*KEYS, *SUMMARY)}, **_knobs(table)})
+    rows = pl.DataFrame(
+        {
+            **{name: table.numbers(column[name]) for name in (*KEYS, *SUMMARY)},
+            "kill_prob": table.fractions(column["kill_prob"]),
+            **_knobs(table),
+        }
+    )
     magnitude = pl.col("max_drawdown_mean").abs()
     ordered = rows.with_row_index("candidate_order").with_columns(max_drawdown_abs_mean=magnitude)
-    return Source("preset_source", ordered, str(table.file), _knobs_named(table))
+    return _of_file(table, "preset_source", ordered)
+
+
+def _of_file(table: CsvTable, stands_for: str, rows: pl.DataFrame) -> Source:
+    kept = rows.drop_nulls(list(KEYS))
+    named = [name for name, names in KNOBS.items() if table.find(names) is not None]
+    return Source(stands_for, kept, str(table.file), named, rows.height - kept.height)
 
 
 def _knobs(table: CsvTable) -> dict[str, pl.Series]:
     return {name: table.numbers(table.find(names)) for name, names in KNOBS.items()}
-
-
-def _knobs_named(table: CsvTable) -> list[str]:
-    return [name for name, names in KNOBS.items() if table.find(names) is not None]

@@ -25,6 +25,7 @@ SIZE_ETA_CAVEAT: Final = (
     "caveat: tuning lowers size_eta, but quote size is edge / size_eta: a smaller size_eta means larger quotes, "
     "so this part of the tuning raises market-making risk"
 )
+_ADDED: Final = ("base_name_exp12", "risk_scale_exp12")
 _VIEWS: Final = ("risk_tiers", "analysis_settings", "tier_presets", "tuning_report", "tuned_presets")
 
 
@@ -73,11 +74,14 @@ def tune(presets: PresetTable, measured: Measured) -> Tuned:
 
 
 def _as_given(tuned: pl.DataFrame, given: CsvTable, places: pl.Series) -> pl.DataFrame:
-    """Return the tuned presets in the columns of the file they come from; those we do not know are copied as texts."""
+    """Return the tuned presets in the columns of the file they come from; those we do not know are copied as texts.
+
+    What an earlier tuning added is left out and added anew.
+    """
     copied = given.cells[places.to_list()]
-    ours = {name: name.strip().lower() for name in given.cells.columns}
+    ours = {name: key for name in given.cells.columns if (key := name.strip().lower()) not in _ADDED}
     columns = [tuned[key].alias(name) if key in tuned.columns else copied[name] for name, key in ours.items()]
-    return pl.DataFrame([*columns, tuned["base_name_exp12"], tuned["risk_scale_exp12"]])
+    return pl.DataFrame([*columns, *(tuned[key] for key in _ADDED)])
 
 
 def _without_preset(presets: PresetTable, report: pl.DataFrame) -> list[str]:

@@ -17,14 +17,10 @@ from paraphina_wh.warehouse import Warehouse
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_RUN_VIEWS: Final = ("engine_presets", "run_ledger", "runs", "experiment_runs", "latest_sweeps")
+_RUN_VIEWS: Final = ("engine_presets", "run_ledger", "runs", "experiment_runs", "latest_sweeps", "latest_runs")
 # The order of the runs is that of the terms of every sum made of them.
 _SWEEP: Final = """
-    SELECT r.*
-    FROM experiment_runs r
-    JOIN latest_sweeps l ON r.experiment = l.experiment AND coalesce(r.sweep_id, '') = coalesce(l.sweep_id, '')
-    WHERE r.experiment = $experiment
-    ORDER BY r.repeat NULLS LAST, r.label, r.run_id
+    SELECT * FROM latest_runs WHERE experiment = $experiment ORDER BY repeat NULLS LAST, label, run_id
 """
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.presets.columns import VALIDATION
 from paraphina_wh.presets.csv_table import read_table
+from paraphina_wh.presets.inputs import input_file
 from paraphina_wh.presets.preset_table import preset_table
 from paraphina_wh.presets.views import ask, latest_sweep, risk_tiers
 from paraphina_wh.text import csv_bytes
@@ -75,11 +76,9 @@ def world_model_alignment(
 def _validation(warehouse: Warehouse, given: str | Path | None) -> _Validation:
     sweep = latest_sweep(warehouse, SWEEP) if given is None else None
     if sweep is not None:
-        rows = ask(
-            {"experiment_runs": sweep.runs}, ["latest_sweeps", "validation_summary"], "SELECT * FROM validation_summary"
-        )
+        rows = ask({"latest_runs": sweep.runs}, ["validation_summary"], "SELECT * FROM validation_summary")
         return _Validation(rows, str(sweep), reference_runs=sweep.reference_runs)
-    file = warehouse.root / (given or VALIDATION_CSV)
+    file = input_file(warehouse, given or VALIDATION_CSV)
     if given is None and not file.is_file():
         return _Validation(_nothing(), "nowhere", [f"no validation: {_HINT}"])
     return _Validation(_read_validation(file), str(file))
@@ -89,7 +88,11 @@ def _read_validation(file: Path) -> pl.DataFrame:
     table = read_table(file, _HINT)
     column = table.require(VALIDATION)
     rows = pl.DataFrame(
-        {name: table.texts(column[name]) if name == "profile" else table.numbers(column[name]) for name in VALIDATION}
+        {
+            "profile": table.texts(column["profile"]),
+            **{name: table.numbers(column[name]) for name in ("final_pnl_mean", "max_drawdown_mean")},
+            "kill_prob": table.fractions(column["kill_prob"]),
+        }
     )
     first = rows.unique("profile", keep="first", maintain_order=True)
     return first.with_columns(max_drawdown_abs_mean=pl.col("max_drawdown_mean").abs())

@@ -54,13 +54,15 @@ def find_runs(warehouse: Warehouse, names: Sequence[str]) -> list[Recorded]:
     return list({run.row.run_id: run for run in found}.values())
 
 
-def runs_of(warehouse: Warehouse, experiment: str) -> tuple[list[Recorded], int]:
+def runs_of(warehouse: Warehouse, experiment: str, *other_names: str) -> tuple[list[Recorded], int]:
     """Return the runs of an experiment that ended well, by label, and the number of those that did not.
 
+    other_names: what else it goes by; the first name that runs carry counts.
     Raises: WarehouseError (exit code 2) when there is no good one, naming the experiments there are.
     """
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
-        found = _select(connection, "experiment = $name", experiment)
+        by_name = (_select(connection, "experiment = $name", name) for name in (experiment, *other_names))
+        found = next(filter(None, by_name), [])
         known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
     good = [run for run in found if run.row.status == "ok"]
     if not good:

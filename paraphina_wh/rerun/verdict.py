@@ -57,10 +57,20 @@ class Rerun:
         if self.verdict == "failed":
             return self.error or ""
         if self.verdict == "identical":
-            return ", ".join(filter(None, (self._ticks(), f"sha256 {self.sha256}")))
+            return self._identical()
         if self.verdict == "done":
             return ", ".join(filter(None, (self._ticks(), f"in {self.kept[0]}" if self.kept else "")))
         return self._first_tick() if self.ticks_differing else "; ".join(map(difference_text, self.metrics))
+
+    def _identical(self) -> str:
+        """Return what is the same: the bytes, by their hash, or else no more than the values that were compared."""
+        if self.sha256 == self.recorded_sha256:
+            return ", ".join(filter(None, (self._ticks(), f"sha256 {self.sha256}")))
+        if self.ticks_recorded is None:
+            return "ended as recorded; no output is stored to compare"
+        if self.ticks_recorded == self.ticks_now:
+            return f"{self.ticks_now} ticks compared, value by value"
+        return f"{self.ticks_recorded} of {self.ticks_now} ticks compared, those that are stored"
 
     def _ticks(self) -> str:
         return "" if self.ticks_now is None else f"{self.ticks_now} ticks"
