@@ -99,12 +99,12 @@ def align(
     level: one-sided confidence level of the bounds; None is that of the view `evidence_settings`.
     run_ids: only these runs of the file count; None is all of them.
     Raises: WarehouseError when the file is missing or the level is none (exit code 2), when the file holds no runs,
-    or names a column nowhere.
+    names a column nowhere, or was edited.
     """
     if level is not None:
         check_level(level)
     file = dataset_file(warehouse, dataset)
-    with read_dataset(file) as connection:
+    with read_dataset(file, warehouse) as connection:
         check_columns(connection, file)
         if level is not None:
             set_level(connection, level)

@@ -7,28 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import polars as pl
 
+from paraphina_wh.catalog import view_sql
 from paraphina_wh.errors import WarehouseError
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A risk budget and where it stands in the evidence: `<key>_lower`, `<key>_upper`, `<key>_verdict`."""
+    """A risk budget and its columns in the evidence; `<key>_n`, `_lower`, `_upper` and `_verdict` are its own too."""
 
     key: str
     name: str
     estimate: str
     relation: str
     limit: str
+    needed: str
 
 
 BUDGETS: Final = (
-    Budget("kill", "kill probability", "kill_prob", "<=", "budget_max_kill_prob"),
-    Budget("dd", "mean drawdown", "dd_mean", "<=", "budget_max_dd_abs"),
-    Budget("pnl", "mean final PnL", "pnl_mean", ">=", "budget_min_final_pnl_mean"),
+    Budget("kill", "kill probability", "kill_prob", "<=", "budget_max_kill_prob", "kill_free_runs_needed"),
+    Budget("dd", "mean drawdown", "dd_mean", "<=", "budget_max_dd_abs", "dd_runs_needed"),
+    Budget("pnl", "mean final PnL", "pnl_mean", ">=", "budget_min_final_pnl_mean", "pnl_runs_needed"),
 )
 
 
@@ -38,6 +43,15 @@ class Look:
 
     runs_per_profile: int
     level: float
+
+
+@cache
+def min_runs() -> int:
+    """Return how many independent runs a mean needs for a verdict: that of the view `evidence_settings`."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(view_sql("evidence_settings", Path()))
+        [(runs,)] = connection.execute("SELECT min_runs FROM evidence_settings").fetchall()
+    return int(runs)
 
 
 def looks(first: int, most: int, level: float) -> list[Look]:
@@ -89,13 +103,20 @@ def verdict_table(evidence: pl.DataFrame) -> pl.DataFrame:
 def _reading(tier: Mapping[str, Any], budget: Budget) -> tuple[str, str, str]:
     estimate, lower, upper = (tier[name] for name in (budget.estimate, f"{budget.key}_lower", f"{budget.key}_upper"))
     bounds = "no bounds" if lower is None or upper is None else f"{_short(lower)} .. {_short(upper)}"
-    runs = "1 run" if tier["n_independent"] == 1 else f"{tier['n_independent']} runs"
-    needed = tier["kill_free_runs_needed"] if budget.key == "kill" else None
-    return (
-        "nothing known" if estimate is None else f"{_short(estimate)} ({bounds}) from {runs}",
-        tier[f"{budget.key}_verdict"],
-        "" if needed is None else f"{needed} more kill-free runs would settle it",
-    )
+    known = f"{_short(estimate)} ({bounds}) from {_runs(tier[f'{budget.key}_n'])}" if estimate is not None else None
+    return known or "nothing known", tier[f"{budget.key}_verdict"], _needs(tier[budget.needed], budget)
+
+
+def _needs(runs: int | None, budget: Budget) -> str:
+    if runs is None:
+        return ""
+    if budget.key == "kill":
+        return f"{_runs(runs, 'more kill-free ')} would settle it"
+    return f"{_runs(runs, 'more ')} would allow a verdict"
+
+
+def _runs(count: int, kind: str = "") -> str:
+    return f"{count} {kind}{'run' if count == 1 else 'runs'}"
 
 
 def _short(number: float) -> str:

@@ -47,8 +47,13 @@ def write_alignment(warehouse: Warehouse, alignment: Alignment, out_dir: Path | 
     out_dir: by default `runs/exp11_research_alignment/` below ROOT.
     """
     path = warehouse.root / ALIGNMENT_CSV if out_dir is None else out_dir / ALIGNMENT_CSV.name
-    _write(path.with_name(EVIDENCE_CSV), csv_bytes(alignment.evidence))
+    _write(evidence_beside(path), csv_bytes(alignment.evidence))
     return _write(path, csv_bytes(alignment.frame))
+
+
+def evidence_beside(alignment_csv: Path) -> Path:
+    """Return the path of the evidence that `write_alignment` writes with an alignment."""
+    return alignment_csv.with_name(EVIDENCE_CSV)
 
 
 def export_alignment(warehouse: Warehouse, dataset: str | Path | None = None, *, out: Path | None = None) -> Path:

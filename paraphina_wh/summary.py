@@ -47,10 +47,10 @@ def summarise(
     """Summarise the runs of a dataset file that hold final_pnl, max_drawdown and num_ticks.
 
     profile: exactly this profile. label_contains: a plain piece of the label. limit: best runs to list.
-    Raises: WarehouseError when the file is missing (exit code 2) or no run is left.
+    Raises: WarehouseError when the file is missing (exit code 2), was edited, or no run is left.
     """
     file = dataset_file(warehouse, dataset)
-    with read_dataset(file) as connection:
+    with read_dataset(file, warehouse) as connection:
         skipped = count_skipped(connection, "is_complete")
         connection.execute(
             "DELETE FROM dataset_lines WHERE NOT (is_complete"

@@ -7,13 +7,15 @@
 --         line that names one, it counts as a copy of that.
 --
 -- Columns:
---   risk_tier             | -         | tier: the profile, trimmed and in lower case
+--   risk_tier             | -         | tier: the profile without white space around it, in lower case
 --   copies                | count     | lines that tell of the run, this one included
 --   drawdown              | usd       | deepest drawdown, as a magnitude
 CREATE OR REPLACE VIEW independent_runs AS
 WITH runs_of_tiers AS (
-    SELECT dataset, line_no, lower(trim(profile)) AS risk_tier, final_pnl, max_pnl, min_pnl,
-           abs(max_drawdown) AS drawdown, num_ticks, kill_prob, evidence_id
+    SELECT
+        dataset, line_no,
+        lower(trim(BOTH ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160) FROM profile)) AS risk_tier,
+        final_pnl, max_pnl, min_pnl, abs(max_drawdown) AS drawdown, num_ticks, kill_prob, evidence_id
     FROM dataset_rows
     WHERE is_run
 ),

@@ -8,6 +8,9 @@
 --         tail: |skewness| x (1 + 2 t^2) / 6 x (1 / sqrt(n) + 8 / n). Its first part is Johnson's (1978), its second
 --         makes up for how little of the skewness a small sample shows. Bounds are null for a single value, for equal
 --         values (no spread seen is no proof that there is none), and where they are no finite numbers.
+--         Checked by simulation on normal, exponential and lognormal values: from about 10 runs on they hold as often
+--         as they say, with fewer not; the view evidence then gives no verdict. A tail that no run has shown yet is
+--         bounded by nothing here.
 --         Lists and lambdas: DuckDB (1.3 or newer), not portable SQL.
 --
 -- Columns:

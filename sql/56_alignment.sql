@@ -1,7 +1,7 @@
 -- alignment: does each risk tier keep its budgets in a dataset?
 --
 -- Grain:  one row per dataset and risk tier, tiers without runs included (n_runs 0, empirical values null).
--- Reads:  dataset_rows, its runs whose profile is the tier once trimmed and lower-cased; risk_tiers; evidence.
+-- Reads:  dataset_rows, its runs whose profile is the tier in lower case, without white space around it; risk_tiers; evidence.
 -- Note:   the columns dataset to emp_score and their order are a contract; those of the view evidence follow. The ok
 --         columns, margins and score use the mean of the drawdowns' magnitudes; emp_max_drawdown_mean keeps the sign of
 --         the file. They are null together, when any of the three empirical means is. Margins are >= 0 on the safe
@@ -25,18 +25,24 @@
 --   emp_pnl_margin             | usd       | mean final PnL minus budget
 --   emp_score                  | usd       | mean final PnL - lambda_dd x mean drawdown - lambda_kill x kill probability
 CREATE OR REPLACE VIEW alignment AS
-WITH runs_by_tier AS (
+WITH runs_of_tiers AS (
+    SELECT
+        dataset, final_pnl, max_drawdown, kill_prob,
+        lower(trim(BOTH ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160) FROM profile)) AS tier
+    FROM dataset_rows
+    WHERE is_run
+),
+runs_by_tier AS (
     SELECT
         dataset,
-        lower(trim(profile)) AS tier,
+        tier,
         count(*) AS n,
         avg(final_pnl) AS pnl,
         avg(max_drawdown) AS signed_dd,
         avg(abs(max_drawdown)) AS dd,
         avg(kill_prob) AS kill
-    FROM dataset_rows
-    WHERE is_run
-    GROUP BY dataset, lower(trim(profile))
+    FROM runs_of_tiers
+    GROUP BY dataset, tier
 ),
 tiers AS (
     SELECT d.dataset, t.tier_order, t.risk_tier, t.max_kill_prob, t.max_drawdown_abs, t.min_final_pnl_mean,
@@ -68,9 +74,10 @@ SELECT
     CASE WHEN measured THEN max_drawdown_abs - dd END AS emp_dd_margin,
     CASE WHEN measured THEN pnl - min_final_pnl_mean END AS emp_pnl_margin,
     CASE WHEN measured THEN pnl - (lambda_dd * dd + lambda_kill * kill) END AS emp_score,
-    e.n_independent, e.kills, e.kill_prob, e.kill_lower, e.kill_upper, e.kill_verdict,
-    e.pnl_mean, e.pnl_lower, e.pnl_upper, e.pnl_verdict, e.dd_mean, e.dd_lower, e.dd_upper, e.dd_verdict,
-    e.level, e.kill_free_runs_needed
+    e.n_independent, e.kill_n, e.kills, e.kill_prob, e.kill_lower, e.kill_upper, e.kill_verdict,
+    e.pnl_n, e.pnl_mean, e.pnl_lower, e.pnl_upper, e.pnl_verdict,
+    e.dd_n, e.dd_mean, e.dd_lower, e.dd_upper, e.dd_verdict,
+    e.level, e.kill_free_runs_needed, e.pnl_runs_needed, e.dd_runs_needed
 FROM compared c
 JOIN evidence e ON e.dataset = c.dataset AND e.risk_tier = c.risk_tier
 ORDER BY c.dataset, c.tier_order;

@@ -71,7 +71,7 @@ def evidence_of(samples: dict[str, Sample], level: float, query: str = VERDICTS)
     """Return what the views say to a query, datasets named by their trial."""
     with duckdb.connect() as connection:
         connection.execute(view_sql("risk_tiers", Path()))
-        connection.execute("CREATE TABLE evidence_settings AS SELECT $1::DOUBLE AS level", [level])
+        connection.execute("CREATE TABLE evidence_settings AS SELECT $1::DOUBLE AS level, 10 AS min_runs", [level])
         rows = pl.concat(_rows(tier, sample) for tier, sample in samples.items())
         connection.register("drawn", rows.to_arrow())
         connection.execute(

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from paraphina_wh.alignment import Alignment, align
+from paraphina_wh.datasets import mirror_dataset, seal_dataset
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.export import export_alignment, write_alignment
 from paraphina_wh.warehouse import Warehouse, locate
+from tests.conftest import Invoke
 from tests.research_runs import WORKED_ROWS, recorded, write_lines
 
 
@@ -104,9 +106,10 @@ def test_kill_comes_in_many_forms(root: Warehouse, kill: object, probability: fl
 
 
 def test_profiles_are_trimmed_and_compared_in_lower_case(root: Warehouse) -> None:
-    found = aligned(root, run(" Balanced "), run("AGGRESSIVE"), run("balanced2"))
+    found = aligned(root, run(" Balanced "), run("AGGRESSIVE"), run("balanced2"), run("\tbalanced\r\n\u00a0"))
 
-    assert found.frame["n_runs"].to_list() == [0, 1, 1]
+    assert found.frame["n_runs"].to_list() == [0, 2, 1]
+    assert found.evidence["n_runs"].to_list() == [0, 2, 1]
 
 
 def test_a_tier_without_runs_keeps_its_row_and_warns(root: Warehouse) -> None:
@@ -174,6 +177,63 @@ def test_a_missing_file_is_wrong_usage_and_an_empty_one_is_not(root: Warehouse) 
     with pytest.raises(WarehouseError, match=r"dataset.jsonl holds no runs") as caught:
         aligned(root)
     assert caught.value.exit_code == 1
+
+
+def edit(file: Path) -> str:
+    """Make the first run of a dataset file richer, and return what every reader is to say."""
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes().replace(b"100.0", b"900.0", 1))
+    return f"{file} was changed: line 1 is no longer what the warehouse holds of it"
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_an_edited_dataset_gets_no_verdict(root: Warehouse, seal: bool) -> None:
+    file = write_lines(root.root / "dataset.jsonl", [run(), run(final_pnl=90.0)])
+    mirror_dataset(root, file)
+    if seal:
+        seal_dataset(root, file)
+    assert align(root, file).frame["n_runs"].to_list() == [0, 2, 0]
+
+    message = edit(file)
+    for judge in (align, export_alignment):
+        with pytest.raises(WarehouseError) as caught:
+            judge(root, file)
+        assert (caught.value.message, caught.value.exit_code) == (message, 1)
+        assert "`paraphina-wh dataset restore dataset`" in str(caught.value.hint)
+    assert not (root.root / "runs").exists()
+
+
+def test_a_gate_on_an_edited_dataset_fails_with_the_line(invoke: Invoke, warehouse: Warehouse) -> None:
+    file = write_lines(warehouse.root / "research_dataset_v001.jsonl", [run()])
+    mirror_dataset(warehouse, file)
+    message = edit(file)
+    result = invoke("run", "exp11", "--gate", "points")
+
+    assert (result.stdout, result.exit_code) == ("", 1)
+    assert result.stderr.startswith(f"error: {message}\nhint: datasets are only ever appended to: ")
+
+
+def test_a_sealed_file_of_another_machine_is_checked_without_a_warehouse(root: Warehouse, tmp_path: Path) -> None:
+    file = write_lines(root.root / "dataset.jsonl", [run()])
+    seal_dataset(root, file)
+    elsewhere = locate(tmp_path, tmp_path / "not_there")
+    assert align(elsewhere, file).frame["n_runs"].to_list() == [0, 1, 0]
+
+    edit(file)
+    with pytest.raises(WarehouseError, match="was changed: it is no longer what was sealed"):
+        align(elsewhere, file)
+
+
+def test_a_file_that_the_warehouse_does_not_know_is_read_as_it_is(root: Warehouse, tmp_path: Path) -> None:
+    """Also one that has the name of a dataset, and new lines at the end of one: they are no edit."""
+    known = write_lines(root.root / "dataset.jsonl", [run()])
+    mirror_dataset(root, known)
+    (tmp_path / "copies").mkdir()
+    copy = write_lines(tmp_path / "copies" / "dataset.jsonl", [run(final_pnl=1.0), run()])
+    write_lines(known, [run(), run(final_pnl=2.0), run(final_pnl=3.0)])
+
+    assert align(root, copy).frame["n_runs"].to_list() == [0, 2, 0]
+    assert align(root, known).frame["n_runs"].to_list() == [0, 3, 0]
 
 
 def test_runs_of_the_reference_engine_are_counted(root: Warehouse) -> None:

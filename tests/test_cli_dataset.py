@@ -74,7 +74,9 @@ def test_the_list_in_its_forms(invoke: Invoke, tmp_path: Path) -> None:
     assert (table.stderr, table.exit_code) == ("", 0)
 
 
-def test_an_edited_file_is_an_error_of_the_list_and_of_the_append(invoke: Invoke, tmp_path: Path) -> None:
+def test_an_edited_file_is_an_error_of_the_list_of_the_append_and_of_every_reader(
+    invoke: Invoke, tmp_path: Path
+) -> None:
     file = tmp_path / V001
     file.write_text(file.read_text().replace('"final_pnl": 98.0', '"final_pnl": 99.0'))
     edited = file.read_bytes()
@@ -83,8 +85,13 @@ def test_an_edited_file_is_an_error_of_the_list_and_of_the_append(invoke: Invoke
     listed = invoke("dataset", "list", "--format", "jsonl")
     assert json.loads(listed.stdout)["state"] == "changed: line 1"
     assert (listed.stderr.startswith(error), listed.exit_code) == (True, 1)
-    appended = invoke("export", "dataset")
-    assert (appended.stdout, appended.stderr.startswith(error), appended.exit_code) == ("", True, 1)
+    for refused in (
+        invoke("export", "dataset"),
+        invoke("export", "alignment"),
+        invoke("summary"),
+        invoke("dataset", "diff", "v001", "v001"),
+    ):
+        assert (refused.stdout, refused.stderr.startswith(error), refused.exit_code) == ("", True, 1)
 
     restored = invoke("dataset", "restore", "v001")
     assert (restored.stdout, restored.exit_code) == (f"{V001}\n", 0)

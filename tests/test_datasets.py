@@ -21,6 +21,7 @@ from paraphina_wh.datasets import (
     dataset_file,
     default_dataset,
     mirror_dataset,
+    open_dataset,
     research_lines,
 )
 from paraphina_wh.datasets.lines import load_lines
@@ -222,20 +223,26 @@ def test_rows_of_the_reference_engine_do_not_mix_with_others(root: Warehouse, da
 
 
 def test_four_processes_at_once_lose_and_repeat_nothing(root: Warehouse, dataset: Path) -> None:
+    """The file is lost to begin with: one of them writes it back, the others never see it without its lines."""
     add_runs(root, [run(f"r{i:02d}", profile=f"p{i % 5}") for i in range(40)])
+    append_research_rows(root, dataset, selection=Selection(profiles=("p4",)))
+    before = dataset.read_bytes()
+    dataset.unlink()
     script = """
 import sys
-from paraphina_wh.datasets import Selection, append_research_rows, dataset_file
+from paraphina_wh.datasets import Selection
+from paraphina_wh.export import export_dataset
 from paraphina_wh.warehouse import locate
 warehouse = locate(sys.argv[1], sys.argv[1] + "/warehouse")
 for profile in sys.argv[2]:
-    append_research_rows(warehouse, dataset_file(warehouse, None), selection=Selection(profiles=("p" + profile,)))
+    export_dataset(warehouse, selection=Selection(profiles=("p" + profile,)))
 """
     processes = [
         subprocess.Popen([sys.executable, "-c", script, str(root.root), profiles])
         for profiles in ("01234", "43210", "20", "13")
     ]
     assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
+    assert dataset.read_bytes().startswith(before)
     assert sorted(labels(dataset)) == [f"r{i:02d}" for i in range(40)]
     assert mirrored(root) == dataset.read_text().splitlines()
 
@@ -314,6 +321,20 @@ def test_a_file_that_was_lost_is_restored_from_the_warehouse(root: Warehouse, da
 
     assert (done.restored_lines, done.appended) == (2, 1)
     assert dataset.read_bytes().startswith(before)
+
+
+def test_a_file_that_was_emptied_is_refused_as_any_edit_and_stays_empty(root: Warehouse, dataset: Path) -> None:
+    add_runs(root, [run("x")])
+    append_research_rows(root, dataset)
+    dataset.write_bytes(b"")
+    add_runs(root, [run("y")])
+
+    for append in (lambda: append_research_rows(root, dataset), lambda: open_dataset(root)):
+        with pytest.raises(WarehouseError) as caught:
+            append()
+        assert caught.value.message == f"{dataset} was changed: line 1 is no longer what the warehouse holds of it"
+        assert caught.value.exit_code == 1
+    assert dataset.read_bytes() == b""
 
 
 def test_a_name_stands_for_one_file(root: Warehouse, dataset: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from paraphina_wh.datasets import mirror_dataset
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.export import export_summary
 from paraphina_wh.summary import Summary, summarise, summary_json, summary_text
@@ -138,6 +139,18 @@ def test_a_missing_file_is_wrong_usage(root: Warehouse) -> None:
     with pytest.raises(WarehouseError, match=r"research_dataset_v001.jsonl: No such file") as caught:
         summarise(root)
     assert caught.value.exit_code == 2
+
+
+def test_an_edited_dataset_is_not_summarised(root: Warehouse) -> None:
+    file = write_lines(root.root / "research_dataset_v001.jsonl", [run("x", 1.0), run("y", 2.0)])
+    mirror_dataset(root, file)
+    assert summarise(root).overall["n_runs"] == 2
+
+    write_lines(file, [run("x", 1.0), run("y", 3.0)])
+    with pytest.raises(WarehouseError) as caught:
+        summarise(root)
+    assert caught.value.message == f"{file} was changed: line 2 is no longer what the warehouse holds of it"
+    assert caught.value.exit_code == 1
 
 
 def test_what_is_unknown_prints_as_such(root: Warehouse) -> None:

@@ -20,7 +20,7 @@ def _run(invoke: Invoke, *options: str) -> Result:
 
 
 def test_a_decided_profile_gets_no_more_runs(invoke: Invoke, tmp_path: Path) -> None:
-    # Looks at 10, 11 and 22 runs; without a kill the aggressive 15 % is settled at the third (0.85^22 = 0.028 < 0.0375),
+    # Looks at 10, 11 and 22 runs; without a kill the aggressive 15 % is settled at the third (0.85^22 < 0.0375),
     # the balanced 5 % is not (0.95^22 = 0.32).
     done = _run(invoke, "--profiles", "aggressive,balanced", "--max-runs", "22", "--gate", "strict")
 

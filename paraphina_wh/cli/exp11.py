@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -53,11 +53,19 @@ def print_alignment(alignment: Alignment, style: str) -> None:
         print_frame(alignment.combined if style in ("json", "jsonl") else alignment.frame, style)
 
 
-def mark_reference(alignment: Alignment, style: str) -> None:
+class OfRuns(Protocol):
+    """A result that knows how many runs of the reference engine are behind it."""
+
+    @property
+    def reference_runs(self) -> int:
+        """Return their number."""
+
+
+def mark_reference(result: OfRuns, style: str) -> None:
     """Say that runs of the embedded engine prove nothing about the real one: in the table, else beside the data."""
     from paraphina_wh.summary import REFERENCE_NOTE
 
-    if alignment.reference_runs:
+    if result.reference_runs:
         click.echo(REFERENCE_NOTE, err=style != "table")
 
 
@@ -103,12 +111,13 @@ def exp11(
     Writes exp11_alignment.csv, and exp11_evidence.csv with bounds and verdicts (pass, fail, undecided).
     """
     from paraphina_wh.alignment import align
-    from paraphina_wh.export import write_alignment
+    from paraphina_wh.export import evidence_beside, write_alignment
 
     alignment = align(warehouse, dataset, level=level)
     path = write_alignment(warehouse, alignment, out_dir)
     mark_reference(alignment, style)
     print_alignment(alignment, style)
-    notice(f"wrote {path}")
+    for written in (path, evidence_beside(path)):
+        notice(f"wrote {warehouse.relative(written)}")
     if gate and not holds(alignment, gate):
         click.get_current_context().exit(1)

@@ -87,7 +87,7 @@ def exp13(
         return
     with told_progress("exp13") as told:
         made = run_exp13(warehouse, session, dataset, told, allow_mixed=allow_mixed, level=level)
-    _print_exp13(made, style)
+    _print_exp13(warehouse, made, style)
     if not made.session.complete or made.alignment is None or (gate and not holds(made.alignment, gate)):
         click.get_current_context().exit(1)
 
@@ -118,10 +118,10 @@ def _until_decided(
     with told_progress("exp13") as told:
         done = run_until_decided(warehouse, session, max_runs, dataset, told, level=level, allow_mixed=allow_mixed)
     if style == "table":
-        _print_exp13(done.made, style)
+        _print_exp13(warehouse, done.made, style)
         click.echo(f"\n=== Verdicts of the looks at these runs, {100 * level:.6g} % over all looks together ===")
     print_frame(done.verdicts, style)
-    notice(f"wrote {done.path}")
+    notice(f"wrote {warehouse.relative(done.path)}")
     shut = done.objections(gate) if gate in ("evidence", "strict") else []
     for text in shut:
         warn(f"gate {gate}: {text}")
@@ -129,7 +129,9 @@ def _until_decided(
         click.get_current_context().exit(1)
 
 
-def _print_exp13(made: Exp13, style: str) -> None:
+def _print_exp13(warehouse: Warehouse, made: Exp13, style: str) -> None:
+    from paraphina_wh.export import evidence_beside
+
     tell(made.session.report)
     tell_appended(made.appended)
     if made.summary is None or made.alignment is None:
@@ -147,4 +149,6 @@ def _print_exp13(made: Exp13, style: str) -> None:
         mark_reference(made.alignment, style)
     if style != "json":
         print_alignment(made.alignment, style)
-    notice(f"wrote {made.alignment_csv}")
+    if made.alignment_csv is not None:
+        notice(f"wrote {warehouse.relative(made.alignment_csv)}")
+        notice(f"wrote {warehouse.relative(evidence_beside(made.alignment_csv))}")

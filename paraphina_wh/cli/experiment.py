@@ -62,7 +62,7 @@ def _run(warehouse: Warehouse, experiment: Experiment, options: RunOptions, styl
     if made.shown is not None:
         print_frame(made.shown, style)
     for path in made.written:
-        notice(f"wrote {path}")
+        notice(f"wrote {warehouse.relative(path)}")
     if not made.session.complete:
         click.get_current_context().exit(1)
 

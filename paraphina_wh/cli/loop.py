@@ -52,6 +52,7 @@ def loop(
     with told_progress(name) as told:
         done = run_loop(warehouse, options, LoopProgress(lambda text: notice(f"--- {text}"), told))
     _print(done, style)
+    notice(f"wrote {warehouse.relative(done.path)}")
     if not done.complete:
         click.get_current_context().exit(1)
 
@@ -70,7 +71,6 @@ def _print(done: Loop, style: str) -> None:
     print_frame(_shown(done.report) if style == "table" else done.report, style)
     for text in (NOT_APPLIED, SIZE_ETA_CAVEAT):
         notice(text)
-    notice(f"wrote {done.path}")
 
 
 def _shown(report: pl.DataFrame) -> pl.DataFrame:

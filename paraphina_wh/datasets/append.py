@@ -11,7 +11,7 @@ import polars as pl
 from paraphina_wh.catalog import connect, set_up
 from paraphina_wh.datasets.files import dataset_name
 from paraphina_wh.datasets.held import check_name, content_of, held_of
-from paraphina_wh.datasets.locked import LockedFile, locked
+from paraphina_wh.datasets.locked import locked
 from paraphina_wh.datasets.mirror import take_in
 from paraphina_wh.datasets.rows import ALL_ROWS, VIEWS, Selection, check_engines, json_lines, selected_rows
 from paraphina_wh.datasets.versions import check_newest
@@ -58,9 +58,12 @@ def append_research_rows(
     # Before the lock too: a sealed file cannot even be opened to write.
     check_newest(warehouse, file)
     set_up(warehouse)
-    with locked(file) as dataset, connect(warehouse, views=VIEWS) as connection:
+    with (
+        connect(warehouse, views=VIEWS) as connection,
+        locked(file, first=_lost_content(warehouse, connection, file)) as dataset,
+    ):
         check_newest(warehouse, file)
-        restored = _restore(warehouse, connection, dataset)
+        restored = held_of(connection, name).line_no if dataset.is_new else 0
         take_in(warehouse, connection, dataset, whole_lines=True)
         rows = _checked_rows(connection, file, selection, allow_mixed)
         if unfinished := dataset.unfinished_line():
@@ -80,14 +83,12 @@ def append_research_rows(
         )
 
 
-def _restore(warehouse: Warehouse, connection: DuckDBPyConnection, dataset: LockedFile) -> int:
-    """Write an empty file as the warehouse holds it, and return the number of lines."""
-    held = held_of(connection, dataset.path.stem)
-    check_name(warehouse, dataset.path, held)
-    if dataset.size or not held.line_no:
-        return 0
-    dataset.append(content_of(connection, dataset.path.stem))
-    return held.line_no
+def _lost_content(warehouse: Warehouse, connection: DuckDBPyConnection, file: Path) -> bytes:
+    """Return what the warehouse holds of a file that is gone; one that was emptied is not gone, but edited."""
+    if file.exists():
+        return b""
+    check_name(warehouse, file, held_of(connection, file.stem))
+    return content_of(connection, file.stem)
 
 
 def _checked_rows(connection: DuckDBPyConnection, file: Path, selection: Selection, allow_mixed: bool) -> pl.DataFrame:

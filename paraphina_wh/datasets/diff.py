@@ -12,6 +12,7 @@ import polars as pl
 from paraphina_wh.catalog import sql_folder, view_sql
 from paraphina_wh.datasets.files import dataset_file
 from paraphina_wh.datasets.lines import load_lines
+from paraphina_wh.datasets.read import read_content
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import Warehouse
 
@@ -36,7 +37,8 @@ def diff_datasets(warehouse: Warehouse, a: str | Path, b: str | Path, *, level: 
     """Compare the runs of two dataset files; those of the alignment count.
 
     a, b: as for `dataset_file`. level: two-sided confidence of the intervals.
-    Raises: WarehouseError (exit code 2) when a file is missing, or the level is not between 0 and 1.
+    Raises: WarehouseError (exit code 2) when a file is missing, or the level is not between 0 and 1; exit code 1 when a
+    file was edited.
     """
     if not 0 < level < 1:
         raise WarehouseError(
@@ -45,7 +47,7 @@ def diff_datasets(warehouse: Warehouse, a: str | Path, b: str | Path, *, level: 
     files = {"a": dataset_file(warehouse, a), "b": dataset_file(warehouse, b)}
     with duckdb.connect(":memory:") as connection:
         for side, file in files.items():
-            _load(connection, side, file)
+            _load(connection, side, file, read_content(file, warehouse))
         # Sums of doubles depend on the order of their terms; one thread always takes the same.
         connection.execute("SET threads = 1")
         connection.execute(view_sql("independent_runs", Path()))
@@ -55,14 +57,9 @@ def diff_datasets(warehouse: Warehouse, a: str | Path, b: str | Path, *, level: 
         return Diff(files["a"], files["b"], runs, metrics, tuple(_warnings(connection, files)))
 
 
-def _load(connection: duckdb.DuckDBPyConnection, side: str, file: Path) -> None:
+def _load(connection: duckdb.DuckDBPyConnection, side: str, file: Path, content: bytes) -> None:
     """Add the lines of a file to `dataset_rows`, under its side as the name of the dataset."""
-    try:
-        load_lines(connection, file.read_bytes(), str(file))
-    except OSError as error:
-        raise WarehouseError(
-            f"cannot read {file}: {error.strerror}", "`paraphina-wh dataset list` shows the datasets", exit_code=2
-        ) from error
+    load_lines(connection, content, str(file))
     connection.execute("CREATE TABLE IF NOT EXISTS dataset_rows AS SELECT '' AS dataset, * FROM dataset_lines LIMIT 0")
     connection.execute("INSERT INTO dataset_rows SELECT $side, * FROM dataset_lines", {"side": side})
 

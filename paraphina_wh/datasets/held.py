@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from paraphina_wh.catalog import connect, sql_folder
 from paraphina_wh.datasets.lines import split_lines
 from paraphina_wh.datasets.locked import LockedFile, locked
-from paraphina_wh.datasets.seal import sealed_sha256
+from paraphina_wh.datasets.seal import is_sealed, sealed_sha256
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import Warehouse
 
@@ -93,6 +93,29 @@ def check_file(warehouse: Warehouse, file: Path) -> None:
         held = held_of(connection, file.stem)
         check_name(warehouse, file, held)
         check_unchanged(connection, dataset, held)
+
+
+def checked_content(warehouse: Warehouse, file: Path) -> bytes:
+    """Return the bytes of a dataset file that is what the warehouse holds of it and what its seal says.
+
+    A file without seal that the warehouse holds nothing of is read as it is.
+    Raises: WarehouseError when the file was edited; OSError when it cannot be read.
+    """
+    if not file.is_file() or not (warehouse.exists or is_sealed(file)):
+        return file.read_bytes()
+    with connect(warehouse, views=("dataset_rows",)) as connection:
+        held = _held_of_file(warehouse, connection, file)
+        if not (held.line_no or is_sealed(file)):
+            return file.read_bytes()
+        with locked(file, write=False) as dataset:
+            check_unchanged(connection, dataset, held)
+            return dataset.read_from(0)
+
+
+def _held_of_file(warehouse: Warehouse, connection: DuckDBPyConnection, file: Path) -> Held:
+    """Return where the lines held of this very file end; another file of its name does not count."""
+    held = held_of(connection, file.stem)
+    return held if held.dataset_path == warehouse.relative(file) else Held()
 
 
 def check_name(warehouse: Warehouse, file: Path, held: Held) -> None:

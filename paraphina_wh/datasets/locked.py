@@ -13,16 +13,19 @@ from pathlib import Path
 
 from paraphina_wh.commit import sync
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.warehouse import new_batch
 
 _CHUNK_BYTES = 4 << 20
+_APPEND = os.O_RDWR | os.O_APPEND
 
 
 @dataclass(frozen=True)
 class LockedFile:
-    """A file nobody else with a lock reads or writes."""
+    """A file nobody else with a lock reads or writes. is_new: it was missing, and has been made under the lock."""
 
     path: Path
     descriptor: int
+    is_new: bool = False
 
     @property
     def size(self) -> int:
@@ -72,48 +75,65 @@ class LockedFile:
 
 
 @contextmanager
-def locked(path: Path, *, write: bool = True) -> Iterator[LockedFile]:
+def locked(path: Path, *, write: bool = True, first: bytes = b"") -> Iterator[LockedFile]:
     """Hold the exclusive lock of a file, waiting for it; to write, a missing file is made.
 
     The kernel frees the lock when the process ends, however it ends. A file made here that is still empty when the
     work fails is removed again.
+    first: what a file made here holds; it appears whole and locked, so nobody finds it empty in between.
     Raises: WarehouseError when the file cannot be opened (exit code 2 if it is to be read only).
     """
     try:
-        is_new = write and _make(path)
-        descriptor = _open_locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT if write else os.O_RDONLY)
+        file = (_make(path, first) if write else None) or _open_locked(path, _APPEND if write else os.O_RDONLY)
     except OSError as error:
         raise _cannot("write" if write else "read", path, error) from error
-    file = LockedFile(path, descriptor)
     try:
         yield file
     except BaseException:
-        if is_new and not file.size:
+        if file.is_new and not file.size:
             path.unlink(missing_ok=True)
         raise
     finally:
-        os.close(descriptor)
+        os.close(file.descriptor)
 
 
-def _make(path: Path) -> bool:
-    """Make an empty file and its folder; tell whether it was missing."""
+def _make(path: Path, content: bytes) -> LockedFile | None:
+    """Make a file that is missing, and its folder; None when it is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return None
+    staged = path.with_name(f".{path.name[:100]}.{new_batch()}")
+    file = LockedFile(path, os.open(staged, _APPEND | os.O_CREAT | os.O_EXCL, 0o666), is_new=True)
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        _publish_new(file, staged, content)
     except FileExistsError:
-        return False
-    return True
+        os.close(file.descriptor)
+        return None
+    except BaseException:
+        os.close(file.descriptor)
+        raise
+    finally:
+        staged.unlink()
+    return file
 
 
-def _open_locked(path: Path, flags: int) -> int:
+def _publish_new(file: LockedFile, staged: Path, content: bytes) -> None:
+    fcntl.flock(file.descriptor, fcntl.LOCK_EX)
+    file.append(content)
+    # Unlike a rename, a link never takes the place of a file that somebody else made meanwhile.
+    os.link(staged, file.path)
+    sync(file.path.parent)
+
+
+def _open_locked(path: Path, flags: int) -> LockedFile:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     while True:
-        descriptor = os.open(path, flags, 0o666)
+        descriptor = os.open(path, flags | os.O_CREAT * (flags == _APPEND), 0o666)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         # The file may have been removed while we waited: a lock on what nobody can find any more protects nothing.
         if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
-            return descriptor
+            return LockedFile(path, descriptor)
         os.close(descriptor)
 
 

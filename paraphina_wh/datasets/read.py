@@ -10,10 +10,11 @@ import duckdb
 
 from paraphina_wh.catalog import view_sql
 from paraphina_wh.datasets.columns import CANDIDATES
+from paraphina_wh.datasets.held import checked_content
 from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.datasets.rows import check_engines
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.warehouse import sql_text
+from paraphina_wh.warehouse import Warehouse, sql_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,14 +25,16 @@ _VIEWS = (
 )
 
 
-def read_dataset(file: Path) -> DuckDBPyConnection:
+def read_dataset(file: Path, warehouse: Warehouse | None = None) -> DuckDBPyConnection:
     """Return a connection whose `dataset_rows`, and all views on it, are of one file.
 
     The rows stand in the temporary table `dataset_lines`, for the caller to narrow down.
-    Raises: WarehouseError (exit code 2) when the file cannot be read.
+    warehouse: what holds the lines that the file must still have; None takes the file as it is.
+    Raises: WarehouseError when the file cannot be read (exit code 2), or was edited.
     """
+    content = read_content(file, warehouse)
     connection = duckdb.connect(":memory:")
-    load_lines(connection, _content(file), str(file))
+    load_lines(connection, content, str(file))
     # Sums of doubles depend on the order of their terms; one thread always takes the same.
     connection.execute("SET threads = 1")
     connection.execute(
@@ -44,8 +47,11 @@ def read_dataset(file: Path) -> DuckDBPyConnection:
 
 def set_level(connection: DuckDBPyConnection, level: float) -> None:
     """Let the views on evidence answer for another confidence level than that of the view `evidence_settings`."""
-    connection.execute("DROP VIEW evidence_settings")
-    connection.execute("CREATE TABLE evidence_settings AS SELECT $level::DOUBLE AS level", {"level": level})
+    connection.execute(
+        "CREATE TABLE chosen_settings AS SELECT * REPLACE ($level::DOUBLE AS level) FROM evidence_settings",
+        {"level": level},
+    )
+    connection.execute("CREATE OR REPLACE VIEW evidence_settings AS FROM chosen_settings")
 
 
 def keep_runs(connection: DuckDBPyConnection, run_ids: Sequence[str]) -> None:
@@ -98,13 +104,14 @@ def _names_present(connection: DuckDBPyConnection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _content(file: Path) -> bytes:
+def read_content(file: Path, warehouse: Warehouse | None) -> bytes:
+    """Return the bytes of a dataset file; arguments and errors as for `read_dataset`."""
     try:
-        return file.read_bytes()
+        return file.read_bytes() if warehouse is None else checked_content(warehouse, file)
     except OSError as error:
         raise WarehouseError(
             f"cannot read {file}: {error.strerror}",
-            "name a dataset file with --dataset, or make one with `paraphina-wh export dataset`",
+            "`paraphina-wh dataset list` shows the datasets, `paraphina-wh export dataset` makes one",
             exit_code=2,
         ) from error
 

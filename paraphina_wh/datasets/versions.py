@@ -38,7 +38,7 @@ def check_open(warehouse: Warehouse, file: Path) -> None:
     """
     dataset_name(file)
     check_newest(warehouse, file)
-    if file.exists() and file.stat().st_size:
+    if file.exists():
         check_file(warehouse, file)
 
 

@@ -18,7 +18,7 @@ from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.engine import Engine, check_knobs, find_engine
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.evidence import BUDGETS, Look, looks
+from paraphina_wh.evidence import BUDGETS, Look, looks, min_runs
 from paraphina_wh.experiments.exp13 import Exp13, run_exp13
 from paraphina_wh.experiments.planning import RunOptions, adapted, folder_of, plan_runs
 from paraphina_wh.experiments.read import find_experiment
@@ -28,8 +28,6 @@ from paraphina_wh.presets import risk_tiers
 from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse
 
-# The bounds of skewed means hold less often in smaller samples: measured in docs/evidence.md.
-_LEAST_FIRST: Final = 10
 _SCHEMA: Final = {
     "risk_tier": pl.String,
     "budget": pl.String,
@@ -116,7 +114,7 @@ def run_until_decided(
     experiment = find_experiment("exp13")
     spec = adapted(experiment.spec, options)
     engine = find_engine(options.engine, warehouse.root)
-    first = max(options.repeats or 1, min(_LEAST_FIRST, max_runs))
+    first = max(options.repeats or 1, min(min_runs(), max_runs))
     planned = looks(first, max_runs, level)
     plan = _plan_of(options, spec, engine, planned, level)
     folder = folder_of(warehouse, spec)
@@ -148,7 +146,7 @@ def planned_looks(options: RunOptions, max_runs: int, level: float = 0.95) -> li
     Raises: WarehouseError (exit code 2) for numbers that make no plan.
     """
     _check(options)
-    return looks(max(options.repeats or 1, min(_LEAST_FIRST, max_runs)), max_runs, level)
+    return looks(max(options.repeats or 1, min(min_runs(), max_runs)), max_runs, level)
 
 
 def _check(options: RunOptions) -> None:

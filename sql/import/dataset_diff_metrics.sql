@@ -44,7 +44,7 @@ CREATE OR REPLACE TEMP MACRO wilson(p, n, z, side) AS
 
 WITH chosen AS (
     SELECT
-        r.dataset, lower(trim(r.profile)) AS profile,
+        r.dataset, i.risk_tier AS profile,
         r.final_pnl, abs(r.max_drawdown) AS max_drawdown, r.max_pnl, r.min_pnl, r.kill_prob AS kill_frac,
         r.frac_normal, r.frac_warning, r.frac_hard
     FROM dataset_rows r

@@ -9,6 +9,9 @@
 --         unlike keys (DuckDB's parser alone would let trailing commas pass) is kept, but is no run.
 CREATE OR REPLACE TEMP MACRO cell(names, texts, name) AS texts[list_position(names, name)];
 
+-- An id of nothing but white space names nothing: two of them are not the same run.
+CREATE OR REPLACE TEMP MACRO id_of(text) AS nullif(trim(text, E' \t\n\r'), '');
+
 CREATE OR REPLACE TEMP MACRO number_of(text) AS
     CASE WHEN isfinite(try_cast(trim(text) AS DOUBLE)) THEN try_cast(trim(text) AS DOUBLE) END;
 
@@ -72,8 +75,8 @@ SELECT
     number_of(cell(names, texts, 'frac_warning')) AS frac_warning,
     number_of(cell(names, texts, 'frac_hard')) AS frac_hard,
     first_usable(list_transform($candidates.kill_prob, lambda n: kill_of(cell(names, texts, n)))) AS kill_prob,
-    cell(names, texts, 'run_id') AS run_id,
+    id_of(cell(names, texts, 'run_id')) AS run_id,
     cell(names, texts, 'experiment') AS experiment,
     cell(names, texts, 'engine') AS engine,
-    cell(names, texts, 'evidence_id') AS evidence_id
+    id_of(cell(names, texts, 'evidence_id')) AS evidence_id
 FROM cells;
