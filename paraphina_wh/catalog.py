@@ -46,6 +46,31 @@ def view_sql(name: str, base: Path) -> str:
     return _SOURCE.sub(lambda m: m[1] + sql_text(no_glob(str(base)) + "/" + m[2])[1:], text)
 
 
+def views_named_in(sql: str) -> tuple[str, ...]:
+    """Return the views that a text names and all that those read, in the order in which they must be created.
+
+    A word counts wherever it stands, so that nothing is missed. A text that names none may ask for anything: all.
+    """
+    found: set[str] = set()
+    waiting = [name for name in view_files() if name in _words(sql)]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _read_by(name)
+    return tuple(name for name in view_files() if name in found or not found)
+
+
+@cache
+def _read_by(name: str) -> tuple[str, ...]:
+    statement = re.sub(r"--[^\n]*", "", view_files()[name].read_text())
+    return tuple(other for other in view_files() if other in _words(statement) and other != name)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z_][a-z0-9_]*", text.lower()))
+
+
 def no_glob(path: str) -> str:
     """Escape the characters of a folder name that a glob would take for its own."""
     return re.sub(r"[*?\[]", lambda m: f"[{m[0]}]", path)
@@ -159,8 +184,10 @@ def _write_catalog_file(warehouse: Warehouse) -> None:
         with duckdb.connect(":memory:") as connection:
             connection.execute(f"ATTACH {sql_text(str(staged))} AS catalog (STORAGE_VERSION '{_CATALOG_STORAGE}')")
             connection.execute("USE catalog")
+            connection.execute("BEGIN")
             for name in view_files():
                 connection.execute(view_sql(name, warehouse.path))
+            connection.execute("COMMIT")
             connection.execute("USE memory")
             connection.execute("DETACH catalog")
         staged.chmod(0o444)

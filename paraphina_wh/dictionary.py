@@ -40,7 +40,7 @@ def describe_view(warehouse: Warehouse, view: str) -> pl.DataFrame:
     Raises: WarehouseError (exit code 2) listing the views when there is none of this name.
     """
     catalog.check_view(view)
-    with catalog.connect(warehouse) as connection:
+    with catalog.connect(warehouse, views=catalog.views_named_in(view)) as connection:
         columns = connection.execute(f'DESCRIBE "{view}"').fetchall()
     return pl.DataFrame(
         [(name, kind, *(meaning_of(view, name) or ("", ""))) for name, kind, *_ in columns],

@@ -83,7 +83,7 @@ def open_query(warehouse: Warehouse, sql: str, limits: Limits = NO_LIMITS) -> It
     Raises: WarehouseError, with exit code 2 when the text is not one statement that reads, and with exit
     code 1 when it fails or passes a limit, also while the answer is read.
     """
-    with _sandbox(warehouse, limits) as connection, _Watch(connection, limits) as watch:
+    with _sandbox(warehouse, sql, limits) as connection, _Watch(connection, limits) as watch:
         _check_statement(connection, sql)
         yield Answer(watch.run(lambda: _start(connection, sql)), watch)
 
@@ -118,12 +118,12 @@ def _check_target(warehouse: Warehouse, path: Path) -> None:
 
 
 @contextmanager
-def _sandbox(warehouse: Warehouse, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection that reaches the warehouse's data folders and nothing else."""
+def _sandbox(warehouse: Warehouse, sql: str, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection with the views a statement names; it reaches the data of the warehouse and nothing else."""
     with tempfile.TemporaryDirectory(prefix="paraphina-wh-") as name:
         private = Path(name)
         readable = _readable(warehouse, private)
-        with catalog.connect(readable) as connection:
+        with catalog.connect(readable, views=catalog.views_named_in(sql)) as connection:
             _confine(connection, readable, private / "spill", limits)
             yield connection
 

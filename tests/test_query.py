@@ -16,6 +16,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from paraphina_wh import catalog
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.query import Limits, run_query, write_query
@@ -387,3 +388,12 @@ def test_a_full_disk_is_an_error_in_plain_words(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stderr.startswith("error: no space left on device\nhint: ")
     assert done.returncode == 1
+
+
+def test_a_query_needs_only_the_views_it_names_and_those_they_read(warehouse: Warehouse) -> None:
+    named = catalog.views_named_in("select * from Research_Rows")
+    assert named == ("profile_centres", "run_ledger", "runs", "research_rows")
+    assert catalog.views_named_in("show tables") == tuple(catalog.view_names())
+    for name in catalog.view_names():
+        with catalog.connect(warehouse, views=catalog.views_named_in(name)) as connection:
+            connection.execute(f"DESCRIBE {name}")

@@ -119,7 +119,7 @@ def _is_sweep(warehouse: Warehouse, name: str) -> bool:
 
 def _missing(warehouse: Warehouse, options: ExportOptions) -> Iterator[tuple[str, str]]:
     """Yield what `all` leaves out, and why."""
-    with connect(warehouse) as connection:
+    with connect(warehouse, views=("profile_centres", "run_ledger", "runs", "research_rows")) as connection:
         [(rows, runs)] = connection.execute(
             "SELECT (SELECT count(*) FROM research_rows), (SELECT count(*) FROM runs)"
         ).fetchall()
