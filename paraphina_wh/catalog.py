@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import duckdb
 
@@ -25,6 +26,7 @@ _SOURCE = re.compile(r"(read_parquet\(\s*')([^']*)'")
 # The oldest storage format: every shell since DuckDB 1.0 opens the catalog file.
 _CATALOG_STORAGE = "v1.0.0"
 _EMPTY_KEY = "any"
+_TEMPLATE_LOCK = Lock()
 
 
 @cache
@@ -181,17 +183,47 @@ def _write_catalog_file(warehouse: Warehouse) -> None:
     commit.remove(final.with_name(final.name + ".wal"))
     with commit.staging_folder(warehouse.staging, new_batch()) as staging:
         staged = staging / "catalog.duckdb"
-        with duckdb.connect(":memory:") as connection:
-            connection.execute(f"ATTACH {sql_text(str(staged))} AS catalog (STORAGE_VERSION '{_CATALOG_STORAGE}')")
-            connection.execute("USE catalog")
-            connection.execute("BEGIN")
-            for name in view_files():
-                connection.execute(view_sql(name, warehouse.path))
-            connection.execute("COMMIT")
-            connection.execute("USE memory")
-            connection.execute("DETACH catalog")
+        _write_views(staged, warehouse.path)
         staged.chmod(0o444)
         commit.publish([(staged, final)])
+
+
+def _write_views(file: Path, base: Path) -> None:
+    with _TEMPLATE_LOCK:
+        template = _template()
+        template.execute(f"ATTACH {sql_text(str(file))} AS catalog (STORAGE_VERSION '{_CATALOG_STORAGE}')")
+        try:
+            template.execute("COPY FROM DATABASE memory TO catalog (SCHEMA)")
+            template.execute("USE catalog")
+            for name in _source_views():
+                template.execute(f"DROP TABLE {name}")
+                template.execute(view_sql(name, base))
+        finally:
+            template.execute("USE memory")
+            template.execute("DETACH catalog")
+
+
+@cache
+def _template() -> duckdb.DuckDBPyConnection:
+    """Return a database with all views over empty tables: binding them over Parquet files takes far longer."""
+    template = duckdb.connect(":memory:", config={"threads": 1})
+    with duckdb.connect(":memory:", config={"threads": 1}) as bound:
+        sources = views_named_in(" ".join(_source_views()))
+        for name in sources:
+            bound.execute(view_sql(name, _empty_base()))
+        for name in _source_views():
+            columns = (f'"{column}" {kind}' for column, kind, *_ in bound.execute(f"DESCRIBE {name}").fetchall())
+            template.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
+    for name in view_files():
+        if name not in _source_views():
+            template.execute(view_sql(name, Path()))
+    return template
+
+
+@cache
+def _source_views() -> tuple[str, ...]:
+    """Return the views that read files themselves; all others read views."""
+    return tuple(name for name, file in view_files().items() if _SOURCE.search(file.read_text()))
 
 
 def view_names() -> list[str]:
