@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from paraphina_wh.catalog import set_up
 from paraphina_wh.commit import publish, staging_folder
 from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
+from tests.conftest import RECORDED
 
 Row = dict[str, Any]
 
@@ -74,7 +74,7 @@ def add_runs(warehouse: Warehouse, rows: Iterable[Row], *, experiment: str = "ex
 
 def recorded(name: str) -> Path:
     """Return a recorded artefact of the real tools, or skip the test where there is none."""
-    folder = os.environ.get("PARAPHINA_RECORDED") or Path(__file__).parents[2] / "shared" / "recorded"
+    folder = RECORDED or Path(__file__).parents[2] / "shared" / "recorded"
     path = Path(folder) / "expected" / name
     if not path.is_file():
         pytest.skip(f"no recorded artefact {path}: set PARAPHINA_RECORDED to the folder that holds expected/{name}")
