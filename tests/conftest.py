@@ -28,15 +28,15 @@ def _no_settings_from_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def recorded() -> Path:
-    """Return the folder of real engine output: `../shared/recorded` beside the project, or $PARAPHINARECORDED."""
+    """Return the folder of real engine output: `../shared/recorded` beside the project, or $PARAPHINA_RECORDED."""
     folder = Path(RECORDED or PROJECT.parent / "shared" / "recorded")
     if not folder.is_dir():
-        pytest.skip(f"no recorded engine output at {folder}: name it with PARAPHINARECORDED")
+        pytest.skip(f"no recorded engine output at {folder}: name it with PARAPHINA_RECORDED")
     return folder
 
 
 # Read before the fixture above takes it away.
-RECORDED = os.environ.get("PARAPHINARECORDED")
+RECORDED = os.environ.get("PARAPHINA_RECORDED")
 
 
 @pytest.fixture(scope="session")
