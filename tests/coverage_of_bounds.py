@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from paraphina_wh.catalog import view_sql
-from paraphina_wh.evidence import Look
+from paraphina_wh.evidence import Look, looks, min_runs
 
 VIEWS = ("independent_runs", "kill_evidence", "mean_evidence", "evidence")
 TIERS = ("conservative", "balanced", "aggressive")
@@ -136,3 +136,7 @@ def wrong_passes(trials: int, plan: list[Look], *, seed: int) -> pl.DataFrame:
 if __name__ == "__main__":
     with pl.Config(tbl_rows=-1, tbl_cols=-1, float_precision=3, tbl_width_chars=140):
         print(pl.concat(coverage(int(sys.argv[1]), n, seed=n) for n in (3, 5, 10, 20, 30, 50, 100)))
+        plan = looks(min_runs(), 64, 0.95)
+        print("passes that are wrong at any look of a plan, and with 95 % at each look instead")
+        print(wrong_passes(int(sys.argv[1]), plan, seed=4))
+        print(wrong_passes(int(sys.argv[1]), [Look(look.runs_per_profile, 0.95) for look in plan], seed=4))

@@ -138,4 +138,5 @@ def _open_locked(path: Path, flags: int) -> LockedFile:
 
 
 def _cannot(verb: str, path: Path, error: OSError) -> WarehouseError:
-    return WarehouseError(f"cannot {verb} {path}: {error.strerror}", exit_code=2 if verb == "read" else 1)
+    hint = "`paraphina-wh dataset list` shows the datasets" if verb == "read" else "check the disk and the permissions"
+    return WarehouseError(f"cannot {verb} {path}: {error.strerror}", hint, exit_code=2 if verb == "read" else 1)

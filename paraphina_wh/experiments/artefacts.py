@@ -174,34 +174,30 @@ def _summary(warehouse: Warehouse, options: ExportOptions, done: Exported) -> No
 
 def _presets(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
     presets = select_presets(warehouse)
-    if options.out is None:
-        done.written += write_presets(warehouse, presets)
-    else:
-        _write(options.out, presets.frame, done)
+    _step(options, done, presets.frame, lambda: write_presets(warehouse, presets))
 
 
 def _tuned(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
     tuned = tune_presets(warehouse)
-    if options.out is None:
-        done.written += write_tuned(warehouse, tuned)
-    else:
-        _write(options.out, tuned.frame, done)
+    _step(options, done, tuned.frame, lambda: write_tuned(warehouse, tuned))
 
 
 def _safe_region(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
     region = safe_region(warehouse)
-    if options.out is None:
-        done.written += write_safe_region(warehouse, region)
-    else:
-        _write(options.out, region.cells, done)
+    _step(options, done, region.cells, lambda: write_safe_region(warehouse, region))
 
 
 def _world_model(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
     aligned = world_model_alignment(warehouse)
+    _step(options, done, aligned.frame, lambda: write_world_model_alignment(warehouse, aligned))
+
+
+def _step(options: ExportOptions, done: Exported, main: pl.DataFrame, write: Callable[[], list[Path]]) -> None:
+    """Write all files of a step to their places, or its main table to the file that was named."""
     if options.out is None:
-        done.written += write_world_model_alignment(warehouse, aligned)
+        done.written += write()
     else:
-        _write(options.out, aligned.frame, done)
+        _write(options.out, main, done)
 
 
 def _runs(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
