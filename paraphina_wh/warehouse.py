@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.escape import is_utf8
 
 FORMAT = "1"
 LONGEST_NAME_BYTES = 255
@@ -73,6 +74,11 @@ class Warehouse:
         return self.path / "quarantine"
 
     @cached_property
+    def commits(self) -> Path:
+        """Records of commits: `<name>.<digest>.json`."""
+        return self.path / "commits"
+
+    @cached_property
     def staging(self) -> Path:
         """Unfinished writes; nothing in it counts."""
         return self.path / "_staging"
@@ -112,20 +118,28 @@ class Warehouse:
 def locate(root: str | Path | None = None, warehouse: str | Path | None = None) -> Warehouse:
     """Return the warehouse of a ROOT (default: $PARAPHINA_WH_ROOT, else the current folder).
 
-    Raises: WarehouseError (exit code 2) when ROOT does not exist, the warehouse has an unknown format, or its path
-            holds what DuckDB does not read as part of a name.
+    Raises: WarehouseError (exit code 2) when ROOT does not exist, the warehouse has an unknown format, or a path
+            holds what is no text or what DuckDB does not read as part of a name.
     """
     base = Path(os.path.abspath(root or os.environ.get("PARAPHINA_WH_ROOT") or "."))
+    _check_text(base, "--root")
     if not base.is_dir():
         raise WarehouseError(f"no such folder: {base}", "name an existing folder with --root", exit_code=2)
     path = warehouse or os.environ.get("PARAPHINA_WH_WAREHOUSE") or base / "warehouse"
     found = Warehouse(base, Path(os.path.abspath(path)))
+    _check_text(found.path, "--warehouse")
     _check_path(found.path)
     if found.path.exists() and not found.path.is_dir():
         raise WarehouseError(f"not a folder: {found.path}", "name a folder with --warehouse", exit_code=2)
     if found.exists:
         _check_format(found)
     return found
+
+
+def _check_text(path: Path, option: str) -> None:
+    # SQL, the ledger and sidecars hold paths as text.
+    if not is_utf8(str(path)):
+        raise WarehouseError(f"{path}: the name is not UTF-8", f"rename it, or name another with {option}", exit_code=2)
 
 
 def _check_path(path: Path) -> None:
@@ -163,6 +177,11 @@ def hive_folder(key: str, value: str) -> str:
     return f"{key}={quote(value, safe='')}"
 
 
+def folder_key(folder: str) -> str:
+    """Return the value that a folder name stands for: `label=a%2Fb` -> `a/b`."""
+    return unquote(folder.partition("=")[2])
+
+
 def key_problem(key: str, value: str) -> str | None:
     """Return why a text cannot be a folder key, or None."""
     if not value:
@@ -191,8 +210,13 @@ def new_batch(after: str = "") -> str:
     """
     made = datetime.now(UTC)
     if after:
-        made = max(made, datetime.strptime(after.partition("-")[0], _BATCH_TIME).replace(tzinfo=UTC) + _TICK)
+        made = max(made, batch_time(after) + _TICK)
     return f"{made:{_BATCH_TIME}}-{secrets.token_hex(4)}"
+
+
+def batch_time(name: str) -> datetime:
+    """Return when a batch was named."""
+    return datetime.strptime(name.partition("-")[0], _BATCH_TIME).replace(tzinfo=UTC)
 
 
 def sql_text(value: str) -> str:

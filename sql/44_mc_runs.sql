@@ -30,12 +30,17 @@ SELECT
     schema_version, run_index, seed, pnl_total, max_drawdown, kill_switch, kill_reason, ticks_executed, kill_tick,
     max_abs_delta_usd, max_abs_basis_usd, max_abs_q_tao, max_venue_toxicity, extra
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY source, run_index ORDER BY ingested_at) AS nth
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY source, run_index ORDER BY filename) AS nth,
+        -- The newest batch of a path counts, also while what it takes the place of still lies there.
+        first_value(source) OVER (PARTITION BY source_path ORDER BY parse_filename(filename) DESC, source) AS newest
     FROM read_parquet(
         'mc_runs/*/*.parquet',
         hive_partitioning = true,
         hive_types = {'source': VARCHAR},
-        union_by_name = true
+        union_by_name = true,
+        filename = true
     )
 ) AS stored
-WHERE nth = 1;
+WHERE nth = 1 AND source = newest;

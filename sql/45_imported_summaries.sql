@@ -30,12 +30,17 @@ SELECT
     initial_q_tao, loss_limit_usd, final_pnl_mean, final_pnl_std, max_drawdown_mean, kill_prob,
     hedge_band_base, size_eta, vol_ref, delta_limit_usd_base, row_json
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY source, row_no ORDER BY ingested_at) AS nth
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY source, row_no ORDER BY filename) AS nth,
+        -- The newest batch of a path counts, also while what it takes the place of still lies there.
+        first_value(source) OVER (PARTITION BY source_path ORDER BY parse_filename(filename) DESC, source) AS newest
     FROM read_parquet(
         'summaries/*/*.parquet',
         hive_partitioning = true,
         hive_types = {'source': VARCHAR},
-        union_by_name = true
+        union_by_name = true,
+        filename = true
     )
 ) AS stored
-WHERE nth = 1;
+WHERE nth = 1 AND source = newest;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,17 +13,21 @@ from click.testing import CliRunner, Result
 
 from paraphina_wh.cli import main
 from paraphina_wh.warehouse import Warehouse, locate
+from tests.torture.figures import PROPERTY, Figure, table
 
 Invoke = Callable[..., Result]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Report = Callable[[Figure], None]
 
 PROJECT = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("PARAPHINA_")]:
-        monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_the_developer() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("PARAPHINA_")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +59,12 @@ def warehouse(tmp_path: Path) -> Warehouse:
 def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Return a function that runs a command line in an empty ROOT and gives exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
+    return command_line
 
-    def run(*args: str | Path, stdin: str | bytes | None = None) -> Result:
-        return CliRunner().invoke(main, [str(arg) for arg in args], input=stdin, prog_name="paraphina-wh")
 
-    return run
+def command_line(*args: str | Path, stdin: str | bytes | None = None) -> Result:
+    """Run a command line in the current folder, in this process; return exit code, stdout and stderr."""
+    return CliRunner().invoke(main, [str(arg) for arg in args], input=stdin, prog_name="paraphina-wh")
 
 
 @pytest.fixture
@@ -80,3 +85,30 @@ def command(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Report:
+    """Return a function that takes the figure of an attack: it must hold, and stands in the table after the tests."""
+
+    def take(figure: Figure) -> None:
+        record_property(PROPERTY, figure.properties())
+        assert figure.holds, figure
+
+    return take
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a process without tests take over half of what another has left: the slow ones are not evenly spread."""
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "worksteal"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the short forms of the attacks tried; `make torture` runs the long ones."""
+    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    figures = [Figure(**value) for each in reports for name, value in each.user_properties if name == PROPERTY]
+    if figures:
+        terminalreporter.section("attacks")
+        for line in table(sorted(figures, key=lambda figure: figure.attack)):
+            terminalreporter.write_line(line)

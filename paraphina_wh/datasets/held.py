@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from paraphina_wh.catalog import connect, sql_folder
+from paraphina_wh.catalog import connect, sql_folder, steady
 from paraphina_wh.datasets.lines import split_lines
 from paraphina_wh.datasets.locked import LockedFile, locked
 from paraphina_wh.datasets.seal import is_sealed, sealed_sha256
@@ -87,6 +87,7 @@ def check_unchanged(connection: DuckDBPyConnection, dataset: LockedFile, held: H
         raise change.error
 
 
+@steady
 def check_file(warehouse: Warehouse, file: Path) -> None:
     """Raise a WarehouseError when a dataset file was edited, or when its name stands for another file."""
     with locked(file, write=False) as dataset, connect(warehouse, views=("dataset_rows",)) as connection:
@@ -95,6 +96,7 @@ def check_file(warehouse: Warehouse, file: Path) -> None:
         check_unchanged(connection, dataset, held)
 
 
+@steady
 def checked_content(warehouse: Warehouse, file: Path) -> bytes:
     """Return the bytes of a dataset file that is what the warehouse holds of it and what its seal says.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from paraphina_wh.catalog import connect, sql_folder
+from paraphina_wh.catalog import connect, sql_folder, steady
 from paraphina_wh.datasets.files import version_of, versions_in
 from paraphina_wh.datasets.held import Held, check_name, find_change, held_of
 from paraphina_wh.datasets.lines import load_lines
@@ -39,6 +39,7 @@ class Listing:
     missing: tuple[str, ...]
 
 
+@steady
 def list_datasets(warehouse: Warehouse) -> Listing:
     """Return every dataset: the versions at ROOT, and what else the warehouse holds. Nothing is written.
 

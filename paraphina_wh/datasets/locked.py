@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from paraphina_wh.commit import sync
+from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import new_batch
 
@@ -61,15 +61,8 @@ class LockedFile:
         """
         if not content:
             return
-        before = self.size
         try:
-            written = os.write(self.descriptor, content)
-            if written < len(content):
-                os.ftruncate(self.descriptor, before)
-                raise WarehouseError(f"cannot write {self.path}: the disk took only {written} of {len(content)} bytes")
-            os.fsync(self.descriptor)
-            if not before:
-                sync(self.path.parent)
+            commit.append(self.path, self.descriptor, content)
         except OSError as error:
             raise _cannot("write", self.path, error) from error
 
@@ -91,7 +84,7 @@ def locked(path: Path, *, write: bool = True, first: bytes = b"") -> Iterator[Lo
         yield file
     except BaseException:
         if file.is_new and not file.size:
-            path.unlink(missing_ok=True)
+            commit.remove(path)
         raise
     finally:
         os.close(file.descriptor)
@@ -113,16 +106,14 @@ def _make(path: Path, content: bytes) -> LockedFile | None:
         os.close(file.descriptor)
         raise
     finally:
-        staged.unlink()
+        commit.remove(staged)
     return file
 
 
 def _publish_new(file: LockedFile, staged: Path, content: bytes) -> None:
     fcntl.flock(file.descriptor, fcntl.LOCK_EX)
     file.append(content)
-    # Unlike a rename, a link never takes the place of a file that somebody else made meanwhile.
-    os.link(staged, file.path)
-    sync(file.path.parent)
+    commit.publish_new(staged, file.path)
 
 
 def _open_locked(path: Path, flags: int) -> LockedFile:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paraphina_wh.catalog import connect, set_up
-from paraphina_wh.commit import publish, staging_folder
+from paraphina_wh.catalog import connect, set_up, steady
+from paraphina_wh.commit import Put, commit, staging
 from paraphina_wh.datasets.columns import COLUMNS
 from paraphina_wh.datasets.files import dataset_name
 from paraphina_wh.datasets.held import check_name, check_unchanged, held_of
 from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.datasets.locked import LockedFile, locked
+from paraphina_wh.records import Record, SourceRun
 from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Mirrored:
     already_there: int = 0
 
 
+@steady
 def mirror_dataset(warehouse: Warehouse, file: Path) -> Mirrored:
     """Take the lines of a dataset file that the warehouse lacks into it, and say how many; the file stays as it is.
 
@@ -67,15 +69,17 @@ def take_in(
         content = content[: content.rfind(b"\n") + 1]
     if not content:
         return Mirrored(file, name, already_there=held.line_no)
+    end = held.next_byte + len(content.removesuffix(b"\n"))
+    made_of = SourceRun("dataset", label=name, source=warehouse.relative(file), sha256=dataset.sha256(end), bytes=end)
     load_lines(
         connection,
         content,
         warehouse.relative(file),
         first_line=held.next_line,
         first_byte=held.next_byte,
-        prefix_sha256=dataset.sha256(held.next_byte + len(content.removesuffix(b"\n"))),
+        prefix_sha256=made_of.sha256,
     )
-    _publish_lines(warehouse, connection, name)
+    _publish_lines(warehouse, connection, made_of)
     return Mirrored(file, name, *_count(connection, held.line_no), already_there=held.line_no)
 
 
@@ -88,12 +92,14 @@ def _count(connection: DuckDBPyConnection, last_held: int) -> tuple[int, int, in
     return lines, runs, skipped
 
 
-def _publish_lines(warehouse: Warehouse, connection: DuckDBPyConnection, name: str) -> None:
-    batch = new_batch()
-    with staging_folder(warehouse.staging, batch) as staging:
-        staged = staging / "lines.parquet"
+def _publish_lines(warehouse: Warehouse, connection: DuckDBPyConnection, made_of: SourceRun) -> None:
+    batch, name = new_batch(), made_of.label
+    with staging(warehouse, batch) as folder:
+        staged = folder / "lines.parquet"
         connection.execute(
             f"COPY (SELECT {', '.join(COLUMNS)} FROM dataset_lines ORDER BY line_no)"
             f" TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
         )
-        publish([(staged, warehouse.datasets_file(name, batch))])
+        [(first, last)] = connection.execute("SELECT min(line_no), max(line_no) FROM dataset_lines").fetchall()
+        put = Put(staged, warehouse.datasets_file(name, batch), f"lines {first} to {last} of the dataset {name}")
+        commit(warehouse, Record(batch, runs=[made_of]), [put])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from paraphina_wh.catalog import view_sql
-from paraphina_wh.datasets.columns import CANDIDATES
+from paraphina_wh.datasets.columns import CANDIDATES, COLUMNS
 from paraphina_wh.datasets.held import checked_content
 from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.datasets.rows import check_engines
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.scratch import scratch_database
+from paraphina_wh.tables import zero_rows
 from paraphina_wh.warehouse import Warehouse, sql_text
 
 if TYPE_CHECKING:
@@ -25,24 +27,29 @@ _VIEWS = (
 )
 
 
-def read_dataset(file: Path, warehouse: Warehouse | None = None) -> DuckDBPyConnection:
-    """Return a connection whose `dataset_rows`, and all views on it, are of one file.
+@contextmanager
+def read_dataset(file: Path, warehouse: Warehouse | None = None) -> Iterator[DuckDBPyConnection]:
+    """Open a connection whose `dataset_rows`, and all views on it, are of one file.
 
     The rows stand in the temporary table `dataset_lines`, for the caller to narrow down.
     warehouse: what holds the lines that the file must still have; None takes the file as it is.
     Raises: WarehouseError when the file cannot be read (exit code 2), or was edited.
     """
     content = read_content(file, warehouse)
-    connection = duckdb.connect(":memory:")
-    load_lines(connection, content, str(file))
     # Sums of doubles depend on the order of their terms; one thread always takes the same.
-    connection.execute("SET threads = 1")
-    connection.execute(
-        f"CREATE VIEW dataset_rows AS SELECT {sql_text(file.stem)} AS dataset, * FROM dataset_lines ORDER BY line_no"
-    )
-    for name in _VIEWS:
-        connection.execute(view_sql(name, Path()))
-    return connection
+    with scratch_database(threads=1, prepared=_views_over_no_lines()) as connection:
+        load_lines(connection, content, str(file))
+        connection.execute(
+            "CREATE OR REPLACE VIEW dataset_rows AS"
+            f" SELECT {sql_text(file.stem)} AS dataset, * FROM dataset_lines ORDER BY line_no"
+        )
+        yield connection
+
+
+@cache
+def _views_over_no_lines() -> tuple[str, ...]:
+    no_lines = zero_rows({"dataset": "VARCHAR", **COLUMNS})
+    return f"CREATE VIEW dataset_rows AS {no_lines}", *(view_sql(name, Path()) for name in _VIEWS)
 
 
 def set_level(connection: DuckDBPyConnection, level: float) -> None:

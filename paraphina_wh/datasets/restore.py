@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.datasets.files import dataset_file
 from paraphina_wh.datasets.held import content_of, held_of
@@ -66,6 +66,7 @@ def _write(file: Path, content: bytes, kept: Path | None) -> Restored:
     return Restored(file, kept=kept)
 
 
+@steady
 def _held_file(warehouse: Warehouse, name: str) -> tuple[str, bytes]:
     """Return the path of a dataset, as stored, and its bytes."""
     with connect(warehouse, views=("dataset_rows",)) as connection:

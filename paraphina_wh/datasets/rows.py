@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import polars.selectors as cs
 
-from paraphina_wh.catalog import connect, sql_folder
+from paraphina_wh.catalog import connect, sql_folder, steady
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import Warehouse
 
@@ -38,6 +38,7 @@ class Selection:
 ALL_ROWS = Selection()
 
 
+@steady
 def research_lines(warehouse: Warehouse, selection: Selection = ALL_ROWS, *, allow_mixed: bool = False) -> bytes:
     """Return the selected research rows as JSON lines, whether a dataset holds them or not.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from paraphina_wh.catalog import connect, set_up
+from paraphina_wh.catalog import connect, set_up, steady
 from paraphina_wh.datasets.files import dataset_file, dataset_name, version_file, version_of, versions_in
 from paraphina_wh.datasets.held import check_file
 from paraphina_wh.datasets.locked import locked
@@ -81,6 +81,7 @@ def next_version(warehouse: Warehouse) -> Path:
     return version_file(warehouse, 1 + max((int(name[1]) for name in names if name), default=0))
 
 
+@steady
 def seal_dataset(warehouse: Warehouse, dataset: str | Path) -> Path:
     """Seal a dataset file and return the seal; its lines are taken into the warehouse first. Twice is as once.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from paraphina_wh.ingest.kinds import JSONL_ENDINGS, TABLE_ENDINGS, TEXT_ENDINGS
 from paraphina_wh.ingest.plan import Options, Plan, make_plan, pays_for_processes, spool, stdin_stream
 from paraphina_wh.ingest.pool import Pool
 from paraphina_wh.ingest.task import Outcome
+from paraphina_wh.ingest.threshold import MaxBad, read_max_bad
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
 __all__ = ["Options", "Outcome", "Report", "ingest_paths"]
@@ -29,17 +31,31 @@ class Report(list[Outcome]):
     """What became of each input, sorted by file.
 
     warnings are about names, not about content. left_out: what lay in a folder and is of no known kind.
+    max_bad: the most bad lines that a file may have, if that was limited.
     """
 
-    def __init__(self, outcomes: Sequence[Outcome], warnings: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        outcomes: Sequence[Outcome],
+        warnings: Sequence[str] = (),
+        left_out: Sequence[str] = (),
+        max_bad: MaxBad | None = None,
+    ) -> None:
         super().__init__(sorted(outcomes, key=lambda outcome: outcome.file))
         self.warnings = list(warnings)
         self.left_out = list(left_out)
+        self.max_bad = max_bad
 
     @property
     def complete(self) -> bool:
         """Tell whether nothing was rejected."""
         return all(outcome.status != "rejected" for outcome in self)
+
+    @property
+    def too_bad(self) -> list[Outcome]:
+        """Return the files with more bad lines than allowed; their good lines are in the warehouse all the same."""
+        limit = self.max_bad
+        return [each for each in self if limit and limit.is_exceeded(each.bad_lines, each.lines)]
 
 
 def ingest_paths(
@@ -61,6 +77,9 @@ def ingest_paths(
     Raises: WarehouseError (exit code 2) for a path that is not there or options that do not fit.
     """
     options = options or Options()
+    max_bad = read_max_bad(options.max_bad) if options.max_bad is not None else None
+    if max_bad:
+        options = replace(options, on_error="quarantine")
     jobs = jobs or os.cpu_count() or 1
     with _inputs(warehouse, paths, options) as (found, staging), _pool(warehouse, found, jobs) as pool:
         runs = [each for each in found.inputs if each.kind in _RUNS]
@@ -75,7 +94,7 @@ def ingest_paths(
             outcomes += committed
             if on_outcomes:
                 on_outcomes(committed)
-    return Report(outcomes, plan.warnings, found.left_out)
+    return Report(outcomes, plan.warnings, found.left_out, max_bad)
 
 
 @contextmanager
@@ -97,7 +116,7 @@ def _inputs(warehouse: Warehouse, paths: Sequence[str | Path], options: Options)
     from paraphina_wh import catalog
 
     catalog.set_up(warehouse)
-    with commit.staging_folder(warehouse.staging, new_batch()) as staging:
+    with commit.staging(warehouse, new_batch()) as staging:
         if from_stdin:
             found.inputs.append(Input(spool(stdin_stream(), staging), "telemetry", named=True))
         yield found, staging

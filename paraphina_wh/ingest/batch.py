@@ -11,16 +11,19 @@ import duckdb
 import msgspec
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import view_files
-from paraphina_wh.errors import WarehouseError
+from paraphina_wh.catalog import no_glob, view_files
+from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES
 from paraphina_wh.ingest.rows import withdrawal_row
 from paraphina_wh.ingest.stage import Staged, Stager
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.ledger import LEDGER, LedgerRow
+from paraphina_wh.records import Record, SourceRun
 from paraphina_wh.tables import ticks_columns, zero_rows
 from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import Warehouse, key_problem, new_batch, sql_text
+
+_LABELS_NAMED = 5
 
 # Telemetry that came alone, without sidecar and stdout, still says which config release wrote it.
 _LEDGER_WITH_METRICS = """
@@ -76,7 +79,7 @@ class Ingester:
         does.
         """
         batch = self.newest_batch = new_batch(after=self.newest_batch)
-        with commit.staging_folder(self.warehouse.staging, batch) as folder:
+        with commit.staging(self.warehouse, batch) as folder:
             stager = Stager(self.reader, folder, batch, self.threads)
             try:
                 results = [stager.stage(task) for task in tasks]
@@ -84,27 +87,61 @@ class Ingester:
                 if staged:
                     self._commit(folder, batch, staged)
             except (duckdb.IOException, OSError) as error:
-                where = f"cannot write below {self.warehouse.path}: {error}"
-                raise WarehouseError(where, "free disk space, repeat") from error
-        _drop_superseded(self.warehouse, staged)
+                where = f"cannot write below {self.warehouse.path}"
+                unknown = WarehouseError(f"{where}: {error}", "free disk space, repeat")
+                raise machine_error(error, where) or unknown from error
         return [result.outcome if isinstance(result, Staged) else result for result in results]
 
     def _commit(self, folder: Path, batch: str, staged: Sequence[Staged]) -> None:
-        for experiment in sorted({run.experiment for run in staged}):
+        for number, experiment in enumerate(sorted({run.experiment for run in staged})):
             runs = [run for run in staged if run.experiment == experiment]
-            rows = [row for run in runs for row in (run.row, *_further_removals(batch, run))]
+            removals = [row for run in runs for row in _further_removals(batch, run)]
+            rows = [*(run.row for run in runs), *removals]
             ledger = write_ledger(self.condenser, folder, rows, [run.ticks for run in runs if run.ticks])
-            moves = [move for run in runs for move in _moves(self.warehouse, run)]
-            commit.publish([*moves, (ledger, self.warehouse.runs_file(experiment, batch))])
+            commit.commit(
+                self.warehouse,
+                Record(f"{batch}-{number}", runs=[_source_of(run) for run in runs], rows=recorded(rows)),
+                [put for run in runs for put in _puts(self.warehouse, run)]
+                + [commit.Put(ledger, self.warehouse.runs_file(experiment, batch), ledger_text(rows))],
+                drops=_superseded_files(self.warehouse, runs),
+            )
 
 
-def _moves(warehouse: Warehouse, run: Staged) -> Iterator[tuple[Path, Path]]:
+def _puts(warehouse: Warehouse, run: Staged) -> Iterator[commit.Put]:
     """Yield where the staged files of a run go."""
     row = run.row
+    name = f"of run {row.run_id} ({row.profile}, {row.label})"
     if run.ticks:
-        yield run.ticks, warehouse.ticks_file(row.profile, row.label, row.run_id)
+        final = warehouse.ticks_file(row.profile, row.label, row.run_id)
+        yield commit.Put(run.ticks, final, f"{row.rows} ticks {name}", row.stored_sha256 or "")
     if run.quarantine:
-        yield run.quarantine, warehouse.quarantine / f"{row.run_id}.jsonl"
+        final = warehouse.quarantine / f"{row.run_id}.jsonl"
+        yield commit.Put(run.quarantine, final, f"{row.quarantined} lines put aside {name}")
+
+
+def _source_of(run: Staged) -> SourceRun:
+    row, from_telemetry = run.row, run.row.source_kind == "telemetry"
+    return SourceRun(
+        kind="telemetry" if from_telemetry else "stdout",
+        experiment=run.experiment,
+        profile=row.profile,
+        label=row.label,
+        run_id=row.run_id,
+        source=run.outcome.file,
+        sha256=row.source_sha256 if from_telemetry else row.stdout_sha256,
+    )
+
+
+def recorded(rows: Sequence[LedgerRow]) -> list[msgspec.Raw]:
+    """Return ledger rows as a record holds them."""
+    return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
+
+
+def ledger_text(rows: Sequence[LedgerRow]) -> str:
+    """Return what a ledger file holds, in plain words."""
+    labels = [f"{row.label} ({row.event})" if row.event != "run" else row.label for row in rows]
+    more = f" and {len(labels) - _LABELS_NAMED} more" if len(labels) > _LABELS_NAMED else ""
+    return f"ledger of {len(rows)} runs: {', '.join(labels[:_LABELS_NAMED])}{more}"
 
 
 def _further_removals(batch: str, run: Staged) -> list[LedgerRow]:
@@ -126,7 +163,7 @@ def write_ledger(
     longest = max(SMALLEST_OBJECT_BYTES, *map(len, encoded)) + 1024
     columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in column_types(LEDGER).items())
     connection.execute(
-        f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(str(lines))}], "
+        f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(no_glob(str(lines)))}], "
         f"format = 'newline_delimited', maximum_object_size = {longest}, columns = {{{columns}}})"
     )
     _condense(connection, ticks)
@@ -136,7 +173,7 @@ def write_ledger(
 
 def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> None:
     """Make the view `condensed_ticks` answer for staged files."""
-    files = ", ".join(sql_text(str(path)) for path in ticks)
+    files = ", ".join(sql_text(no_glob(str(path))) for path in ticks)
     source = f"read_parquet([{files}])" if ticks else f"({zero_rows(ticks_columns())})"
     connection.execute(
         f"CREATE OR REPLACE VIEW ticks AS SELECT t.*, s.profile, s.label FROM {source} t JOIN staged s USING (run_id)"
@@ -144,16 +181,20 @@ def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> N
     connection.execute(view_files()["condensed_ticks"].read_text())
 
 
-def _drop_superseded(warehouse: Warehouse, staged: Sequence[Staged]) -> None:
-    """Remove the ticks of runs that committed ones took the place of; nothing answers for them any more."""
-    for run in staged:
-        for run_id in set(run.superseded) - {run.row.run_id}:
-            drop_ticks(warehouse, run.row.profile, run.row.label, run_id)
+def _superseded_files(warehouse: Warehouse, runs: Sequence[Staged]) -> list[Path]:
+    """Return the files of runs that others take the place of: nothing will answer for them any more."""
+    return [
+        path
+        for run in runs
+        for run_id in sorted(set(run.superseded) - {run.row.run_id})
+        for path in files_of_run(warehouse, run.row.profile, run.row.label, run_id)
+    ]
 
 
-def drop_ticks(warehouse: Warehouse, profile: str, label: str, run_id: str) -> None:
-    """Remove the ticks and the quarantine of a run that the ledger has taken out of the answers."""
+def files_of_run(warehouse: Warehouse, profile: str, label: str, run_id: str) -> list[Path]:
+    """Return the files that lie in the warehouse for one run: its ticks, and the lines of it that were put aside."""
+    paths = [warehouse.quarantine / f"{run_id}.jsonl"]
     # A label too long for a folder name belongs to a run without ticks.
     if key_problem("label", label) is None:
-        commit.remove(warehouse.ticks_file(profile, label, run_id))
-    commit.remove(warehouse.quarantine / f"{run_id}.jsonl")
+        paths.append(warehouse.ticks_file(profile, label, run_id))
+    return [path for path in paths if path.exists()]

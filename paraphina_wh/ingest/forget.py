@@ -9,11 +9,12 @@ import duckdb
 import msgspec
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.ingest.batch import drop_ticks, write_ledger
+from paraphina_wh.ingest.batch import files_of_run, ledger_text, recorded, write_ledger
 from paraphina_wh.ingest.plan import newest_batch
 from paraphina_wh.ingest.rows import withdrawal_row
+from paraphina_wh.records import Record
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 
@@ -37,10 +38,13 @@ def forget(warehouse: Warehouse, run_ids: Sequence[str] = (), labels: Sequence[s
     return runs
 
 
+@steady
 def _find(warehouse: Warehouse, run_ids: Sequence[str], labels: Sequence[str]) -> tuple[list[Forgotten], str]:
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         found: dict[str, Forgotten] = {}
         for run_id in run_ids:
+            if not run_id:
+                raise WarehouseError("an empty name starts every run_id", "name one run, or a --label", exit_code=2)
             matches = _select(connection, "starts_with(run_id, $name)", run_id)
             if len(matches) > 1:
                 raise WarehouseError(f"{run_id!r} starts {len(matches)} run_ids", "give more of it", exit_code=2)
@@ -64,8 +68,11 @@ def _named(matches: list[Forgotten], problem: str) -> dict[str, Forgotten]:
 def _withdraw(warehouse: Warehouse, experiment: str, runs: Sequence[Forgotten], after: str) -> None:
     batch = new_batch(after)
     rows = [withdrawal_row(batch, run.run_id, run.profile, run.label) for run in runs]
-    with commit.staging_folder(warehouse.staging, batch) as folder, duckdb.connect(":memory:") as connection:
+    with commit.staging(warehouse, batch) as folder, duckdb.connect(":memory:") as connection:
         ledger = write_ledger(connection, folder, rows, [])
-        commit.publish([(ledger, warehouse.runs_file(experiment, batch))])
-    for run in runs:
-        drop_ticks(warehouse, run.profile, run.label, run.run_id)
+        commit.commit(
+            warehouse,
+            Record(batch, rows=recorded(rows)),
+            [commit.Put(ledger, warehouse.runs_file(experiment, batch), ledger_text(rows))],
+            drops=[path for run in runs for path in files_of_run(warehouse, run.profile, run.label, run.run_id)],
+        )

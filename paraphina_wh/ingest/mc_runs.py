@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from paraphina_wh.catalog import no_glob
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.plan import Options, printable
 from paraphina_wh.ingest.sinks import BadLineFile, ExtraFile
@@ -33,7 +34,7 @@ def take_in_mc_runs(warehouse: Warehouse, file: Path, options: Options, staging:
     if not ledger.rows:
         raise WarehouseError(f"{origin}: no complete record in the file", "look at what wrote it")
     outcome = _outcome(origin, ledger, reasons)
-    source = Source("mc_runs", ledger.sha256[:32], origin)
+    source = Source("mc_runs", ledger.sha256[:32], origin, ledger.sha256)
     if is_held(warehouse, source, replace=options.replace):
         outcome.status = "unchanged"
         return outcome
@@ -61,7 +62,9 @@ def _outcome(origin: str, ledger: Ledger, reasons: list[str]) -> Outcome:
         file=origin,
         status="quarantined" if ledger.quarantined and not only_cut_tail else "ingested",
         bytes=ledger.bytes,
+        lines=ledger.lines,
         quarantined=ledger.quarantined,
+        cut_off=ledger.truncated,
         errors=reasons,
         error_count=ledger.errors,
         warnings=warnings,
@@ -97,6 +100,6 @@ def _extra(staging: Path) -> str:
 def _json_lines(file: Path, columns: dict[str, str], longest_line: int) -> str:
     declared = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in columns.items())
     return (
-        f"read_json([{sql_text(str(file))}], format = 'newline_delimited', compression = 'uncompressed', "
+        f"read_json([{sql_text(no_glob(str(file)))}], format = 'newline_delimited', compression = 'uncompressed', "
         f"maximum_object_size = {max(1 << 20, longest_line + 1024)}, columns = {{{declared}}})"
     )

@@ -11,8 +11,8 @@ import duckdb
 import msgspec
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import connect
-from paraphina_wh.ingest.batch import drop_ticks
+from paraphina_wh.catalog import connect, no_glob, steady
+from paraphina_wh.ingest.batch import files_of_run
 from paraphina_wh.ingest.kinds import TIERS
 from paraphina_wh.ingest.plan import Options, newest_batch
 from paraphina_wh.ingest.run_columns import KINDS, has_path, has_stdout, knob_places, label_places, places_of
@@ -20,11 +20,13 @@ from paraphina_wh.ingest.table import Table, count, read_table, run_import
 from paraphina_wh.ingest.table_names import experiment_of
 from paraphina_wh.ingest.table_problems import conflicts, distinct, turned_down, unfit, unnamed
 from paraphina_wh.ingest.task import Outcome
-from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
+from paraphina_wh.records import Record, SourceRun, Withdrawn
+from paraphina_wh.warehouse import Warehouse, batch_time, new_batch, sql_text
 
 _NEW: Final = "table_run_fates WHERE NOT is_held AND NOT is_repeat"
 
 
+@steady
 def take_in_runs(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> Outcome:
     """Take in the rows of a per-run CSV that the warehouse lacks.
 
@@ -39,17 +41,34 @@ def take_in_runs(warehouse: Warehouse, file: Path, options: Options, staging: Pa
         if problems:
             return turned_down(table, problems)
         batch = new_batch(after=newest_batch(connection))
-        _make_runs(connection, table, options, batch)
+        _make_runs(connection, table, options, batch, datetime.now(UTC))
         problems = unnamed(connection) or conflicts(connection, options)
         if problems:
             return turned_down(table, problems)
         outcome = _outcome(connection, table)
         if outcome.status == "ingested":
-            _commit(warehouse, connection, batch, staging)
+            _commit(warehouse, connection, table, options, batch, staging)
         return outcome
 
 
-def _make_runs(connection: duckdb.DuckDBPyConnection, table: Table, options: Options, batch: str) -> None:
+def table_rows_again(warehouse: Warehouse, file: Path, made_of: SourceRun, batch: str, staging: Path) -> Path:
+    """Return a Parquet file of the ledger rows that a table gave to an experiment once, as if nothing else were there.
+
+    Raises: WarehouseError when it cannot be read.
+    """
+    options = Options(profile=made_of.given.get("profile"), experiment=made_of.given.get("experiment"))
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(
+            "CREATE TABLE runs (profile VARCHAR, label VARCHAR, run_id VARCHAR, batch_id VARCHAR, status VARCHAR)"
+        )
+        table = read_table(connection, file, made_of.source or "", staging)
+        _make_runs(connection, table, options, batch, batch_time(batch))
+        return _write(warehouse, connection, made_of.experiment, batch, staging / "again.parquet")
+
+
+def _make_runs(
+    connection: duckdb.DuckDBPyConnection, table: Table, options: Options, batch: str, ingested_at: datetime
+) -> None:
     """Make the tables `table_runs` and `table_run_fates`."""
     places = places_of(table.names)
     labels = label_places(table.header.names)
@@ -66,7 +85,7 @@ def _make_runs(connection: duckdb.DuckDBPyConnection, table: Table, options: Opt
         has_stdout=has_stdout(places),
         has_path=has_path(places),
         batch_id=batch,
-        ingested_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        ingested_at=ingested_at.isoformat(timespec="microseconds"),
         source_path=table.origin,
         source_sha256=table.sha256,
     )
@@ -98,20 +117,41 @@ def _outcome(connection: duckdb.DuckDBPyConnection, table: Table) -> Outcome:
     )
 
 
-def _commit(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, batch: str, staging: Path) -> None:
+def given(options: Options) -> dict[str, str]:
+    """Return the options that name what a table leaves open, as a record holds them."""
+    values = {"profile": options.profile, "experiment": options.experiment}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _commit(
+    warehouse: Warehouse,
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    options: Options,
+    batch: str,
+    staging: Path,
+) -> None:
     rows = connection.execute(f"SELECT DISTINCT experiment FROM {_NEW} ORDER BY 1").fetchall()
-    commit.publish(
-        [
-            (
-                _write(warehouse, connection, experiment, batch, staging / f"{number}.parquet"),
-                warehouse.runs_file(experiment, batch),
-            )
-            for number, (experiment,) in enumerate(rows)
-        ]
-    )
-    superseded = connection.execute(f"SELECT profile, label, unnest(superseded) FROM {_NEW}").fetchall()
-    for profile, label, run_id in superseded:
-        drop_ticks(warehouse, profile, label, run_id)
+    for number, (experiment,) in enumerate(rows):
+        staged = _write(warehouse, connection, experiment, batch, staging / f"{number}.parquet")
+        superseded = connection.execute(
+            f"SELECT run_id, profile, label, unnest(superseded) FROM {_NEW} AND experiment = ?", [experiment]
+        ).fetchall()
+        commit.commit(
+            warehouse,
+            Record(
+                f"{batch}-{number}",
+                runs=[SourceRun("csv", experiment, source=table.origin, sha256=table.sha256, given=given(options))],
+                withdrawn=[Withdrawn(old, profile, label) for _, profile, label, old in superseded],
+            ),
+            [commit.Put(staged, warehouse.runs_file(experiment, batch), f"ledger of runs of the table {table.origin}")],
+            drops=[
+                path
+                for run_id, profile, label, old in superseded
+                if old != run_id
+                for path in files_of_run(warehouse, profile, label, old)
+            ],
+        )
 
 
 def _write(
@@ -119,7 +159,7 @@ def _write(
 ) -> Path:
     """Write the new rows of an experiment with all columns of a ledger, and return the Parquet file."""
     run_import(connection, "table_ledger_rows", experiment=experiment, batch_id=batch)
-    schema = sql_text(str(warehouse.runs_file("any", "schema")))
+    schema = sql_text(no_glob(str(warehouse.runs_file("any", "schema"))))
     connection.execute(
         f"COPY (FROM read_parquet([{schema}], hive_partitioning = false) UNION ALL BY NAME FROM table_ledger_rows) "
         f"TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.records import Record, SourceRun
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
 View = Literal["mc_runs", "imported_summaries"]
@@ -16,11 +18,17 @@ View = Literal["mc_runs", "imported_summaries"]
 
 @dataclass(frozen=True)
 class Source:
-    """A file on its way into the warehouse. view: where its rows will show. source_id: names its folder."""
+    """A file on its way into the warehouse.
+
+    view: where its rows will show. source_id: names its folder. sha256: of the decompressed file.
+    given: options that decide on what the rows say.
+    """
 
     view: View
     source_id: str
     path: str
+    sha256: str
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def folder(self, warehouse: Warehouse, source_id: str) -> Path:
         """Return where the rows of a source of this kind lie."""
@@ -28,8 +36,9 @@ class Source:
         return parent / hive_folder("source", source_id)
 
 
+@steady
 def is_held(warehouse: Warehouse, source: Source, *, replace: bool) -> bool:
-    """Tell whether the warehouse holds the content already; with replace, what else came from its path goes then.
+    """Tell whether the warehouse holds the content already.
 
     Raises: WarehouseError when it holds other content from the same path, unless that is to be replaced.
     """
@@ -45,11 +54,10 @@ def is_held(warehouse: Warehouse, source: Source, *, replace: bool) -> bool:
             f"{source.path}: the warehouse holds other content of this file (source {min(others)})",
             "take it out with --replace, or give the file another name",
         )
-    if source.source_id in sources and replace:
-        _remove(warehouse, source, others)
     return source.source_id in sources
 
 
+@steady
 def put_in_place(warehouse: Warehouse, source: Source, staged: Path, *, quarantine: Path | None = None) -> None:
     """Commit the rows of a source, and remove those of earlier content of the same path.
 
@@ -60,13 +68,18 @@ def put_in_place(warehouse: Warehouse, source: Source, staged: Path, *, quaranti
             f"SELECT DISTINCT source FROM {source.view} WHERE source_path = $path AND source <> $id",
             {"path": source.path, "id": source.source_id},
         ).fetchall()
-    aside = [(quarantine, warehouse.quarantine / f"{source.source_id}.jsonl")] if quarantine else []
-    commit.publish([*aside, (staged, source.folder(warehouse, source.source_id) / f"{new_batch()}.parquet")])
-    _remove(warehouse, source, {name for (name,) in held})
+    old = [file for (name,) in held for file in _files(warehouse, source, name)]
+    # The newest batch of a path is the one that counts: it must sort behind those it takes the place of.
+    batch = new_batch(after=max((file.stem for file in old if file.suffix == ".parquet"), default=""))
+    final = source.folder(warehouse, source.source_id) / f"{batch}.parquet"
+    puts = [commit.Put(staged, final, f"{source.view} of {source.path}")]
+    if quarantine:
+        aside = warehouse.quarantine / f"{source.source_id}.jsonl"
+        puts.insert(0, commit.Put(quarantine, aside, f"lines of {source.path} put aside"))
+    made_of = SourceRun(source.view, source=source.path, sha256=source.sha256, given=dict(source.given))
+    commit.commit(warehouse, Record(batch, runs=[made_of]), puts, drops=old)
 
 
-def _remove(warehouse: Warehouse, source: Source, source_ids: set[str]) -> None:
-    for source_id in source_ids:
-        commit.remove(warehouse.quarantine / f"{source_id}.jsonl")
-        for file in source.folder(warehouse, source_id).glob("*.parquet"):
-            commit.remove(file)
+def _files(warehouse: Warehouse, source: Source, source_id: str) -> list[Path]:
+    aside = warehouse.quarantine / f"{source_id}.jsonl"
+    return [*sorted(source.folder(warehouse, source_id).glob("*.parquet")), *([aside] if aside.exists() else [])]

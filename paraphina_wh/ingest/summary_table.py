@@ -13,6 +13,7 @@ import msgspec
 from paraphina_wh.candidates import INITIAL_Q_TAO, KNOBS, LOSS_LIMIT_USD, PROFILE, SUMMARY
 from paraphina_wh.ingest.plan import Options
 from paraphina_wh.ingest.run_columns import places_of
+from paraphina_wh.ingest.run_table import given
 from paraphina_wh.ingest.sources import Source, is_held, put_in_place
 from paraphina_wh.ingest.table import Table, read_table, run_import
 from paraphina_wh.ingest.table_names import experiment_of
@@ -36,7 +37,8 @@ def take_in_summary(warehouse: Warehouse, file: Path, options: Options, staging:
         if problems:
             return turned_down(table, problems)
         experiment = options.experiment or experiment_of(table.origin)
-        source = Source("imported_summaries", _source_id(table, options), table.origin)
+        source_id = _source_id(table, options)
+        source = Source("imported_summaries", source_id, table.origin, table.sha256, given(options))
         outcome = Outcome(
             file=table.origin,
             status="unchanged",
