@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from paraphina_wh.cli.options import examples
-from paraphina_wh.cli.output import notice, print_lines, warn
+from paraphina_wh.cli.options import current_warehouse, examples, format_option
+from paraphina_wh.cli.output import notice, print_frame, print_lines, warn
 from paraphina_wh.cli.progress import progress
+
+if TYPE_CHECKING:
+    from paraphina_wh.maintenance.integrity import Integrity
+    from paraphina_wh.warehouse import Warehouse
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 @click.option(
-    "--max-errors", type=click.IntRange(min=0), default=10, show_default=True, help="Errors shown of each file."
+    "--max-errors", type=click.IntRange(min=0), default=10, show_default=True, help="PATH: errors shown of each file."
 )
-@examples("paraphina-wh check runs/exp13_auto")
+@click.option("--deep", is_flag=True, help="Warehouse: compute every metric and every account anew.")
+@format_option
+@examples("paraphina-wh check runs/exp13_auto", "paraphina-wh check --deep")
 @click.pass_context
-def check(context: click.Context, paths: tuple[Path, ...], max_errors: int) -> None:
-    """Validate telemetry and mc_runs files; nothing is written.
+def check(context: click.Context, paths: tuple[Path, ...], max_errors: int, deep: bool, style: str) -> None:
+    """Validate telemetry and mc_runs files, or the warehouse; nothing is written.
 
     PATH is a file or a folder, which stands for every .jsonl file below it; .gz and .zst are unpacked.
+    Without PATH it is the warehouse: every file against the hash that its commit recorded, the account of every run,
+    datasets against their mirror. --format is for the findings in the warehouse.
     Exit codes: 0 all valid; 1 contract breach or damaged data; 2 missing file, or one without a schema.
     """
+    if paths and deep:
+        raise click.UsageError("--deep is for the warehouse: leave PATH out")
+    context.exit(_files(paths, max_errors) if paths else _warehouse(current_warehouse(), deep, style))
+
+
+def _files(paths: tuple[Path, ...], max_errors: int) -> int:
     from paraphina_wh.check import check_paths, exit_code_of
 
     with progress(label="check") as bar:
@@ -34,4 +49,39 @@ def check(context: click.Context, paths: tuple[Path, ...], max_errors: int) -> N
             warn(f"{report.path}: {warning}")
     if not reports:
         notice("no telemetry file found")
-    context.exit(exit_code_of(reports))
+    return exit_code_of(reports)
+
+
+def _warehouse(warehouse: Warehouse, deep: bool, style: str) -> int:
+    from paraphina_wh.maintenance.deep import Recount, check_deeply
+    from paraphina_wh.maintenance.exclusive import check_exists
+    from paraphina_wh.maintenance.integrity import check_warehouse
+
+    check_exists(warehouse)
+    with progress(label="check") as bar:
+        found = check_warehouse(warehouse, bar.set_total, bar.advance)
+    if deep and not found.is_readable(warehouse.runs):
+        notice("the ledger is damaged: nothing can be computed anew before `paraphina-wh repair`")
+    elif deep:
+        recount = Recount()
+        with progress(label="deep check", unit="runs") as bar:
+            found.findings += check_deeply(warehouse, recount, found.paths, bar.set_total, bar.advance)
+        notice(
+            f"computed anew: {recount.condensed} runs from their ticks, {recount.recounted} from their sources; "
+            f"{recount.gone} sources are gone or have other content"
+        )
+    _tell(warehouse, found, style)
+    return 0 if found.is_whole else 1
+
+
+def _tell(warehouse: Warehouse, found: Integrity, style: str) -> None:
+    if style != "table" or found.findings:
+        print_frame(found.frame(), style)
+    if found.leftovers:
+        notice(f"{found.leftovers} files answer for nothing any more: `paraphina-wh gc` lists them")
+    whole = f"{found.files} files of {found.bytes} bytes are as committed, {found.runs} runs add up"
+    if found.is_whole:
+        notice(f"OK: {whole}")
+        return
+    notice(f"FAILED: {len(found.findings)} findings in {warehouse.path}; {whole}")
+    notice("hint: `paraphina-wh repair` makes damaged files anew from their sources, and puts the rest aside")
