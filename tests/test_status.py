@@ -60,7 +60,9 @@ def test_runs_unknown_fields_and_problems(warehouse: Warehouse) -> None:
     unknown = found["unknown_fields"].select("path", "runs", "records", "types", "first_line")
     assert unknown.rows() == [("fills[].rank", 1, 1, "number", 3), ("later", 1, 2, "number, string", 1)]
     problems = [(row["problem"], row["label"], row["detail"]) for row in found["problems"].iter_rows(named=True)]
-    assert ("quarantined lines", "exp13_balanced_r002", "1 of 3 lines") in problems
+    (run_id,) = found["problems"].filter(problem="quarantined lines")["run_id"]
+    look = f"1 of 3 lines: paraphina-wh quarantine show {run_id[:12]}"
+    assert ("quarantined lines", "exp13_balanced_r002", look) in problems
     assert ("cut-off telemetry", "exp13_balanced_r001", "the last line of balanced_r1.jsonl is cut off") in problems
 
 
@@ -94,7 +96,10 @@ def run(run_id: str, **edits: Any) -> dict[str, Any]:
                 ("two live runs of one profile and label", "b", "ingested 2026-01-01T00:00:00Z"),
             ],
         ),
-        ([run("a", quarantined=2)], [("quarantined lines", "a", "2 of 10 lines")]),
+        (
+            [run("a", quarantined=2)],
+            [("quarantined lines", "a", "2 of 10 lines: paraphina-wh quarantine show a")],
+        ),
         (
             [run("a", quarantined=1, truncated=True)],
             [("cut-off telemetry", "a", "the last line of a.jsonl is cut off")],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
-from paraphina_wh.cli.output import notice, print_frame, printable, warn
+from paraphina_wh.cli.output import notice, print_frame, printable, say, warn
 from paraphina_wh.cli.progress import progress
 from paraphina_wh.warehouse import Warehouse
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
 @click.option(
     "--profile",
     help="Risk profile of the runs; by default what the sidecar, the banner, the table or the file name says.",
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     help="Take out a run of the same profile and label, or what came from the same file before.",
 )
 @click.option("--split-on-reset", is_flag=True, help="Make a run of every stretch of rising t.")
+@click.option(
+    "--max-bad",
+    metavar="N|P%",
+    help="Put bad lines aside, and end with exit code 1 when a file has more than N of them, or than P % of its lines.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; by default one a core.")
 @format_option
 @examples(
@@ -59,6 +64,7 @@ def ingest(
     on_error: str,
     replace: bool,
     split_on_reset: bool,
+    max_bad: str | None,
     jobs: int | None,
     style: str,
 ) -> None:
@@ -68,19 +74,27 @@ def ingest(
 
     The content tells what a file is: telemetry, stdout of an engine, a CSV of runs or of their summary, a research
     dataset, runs of the Monte Carlo harness. Files may be compressed (.gz, .zst). Repeating an ingest changes
-    nothing. Exit code 1 when a file was rejected; the others are taken in all the same.
+    nothing. Exit code 1 when a file was rejected, or has more bad lines than --max-bad; the others are taken in all
+    the same.
     """
     from paraphina_wh.ingest import Options, ingest_paths
 
-    options = Options(profile, label, label_prefix, experiment, on_error, replace, split_on_reset)
+    if max_bad is not None and _is_given("on_error") and on_error == "reject":
+        raise click.UsageError("--max-bad puts bad lines aside, --on-error reject does not: leave one out")
+    options = Options(profile, label, label_prefix, experiment, on_error, replace, split_on_reset, max_bad)
     with progress(unit="files", label="ingest") as bar:
         report = ingest_paths(
             warehouse, paths, options, jobs=jobs, on_plan=bar.set_total, on_outcomes=lambda done: bar.advance(len(done))
         )
     print_frame(_rows(report), style)
     tell(report)
-    if not report.complete:
+    if not report.complete or report.too_bad:
         click.get_current_context().exit(1)
+
+
+def _is_given(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source == click.core.ParameterSource.COMMANDLINE
 
 
 def _rows(report: Report) -> pl.DataFrame:
@@ -92,7 +106,7 @@ def _rows(report: Report) -> pl.DataFrame:
 
 
 def tell(report: Report) -> None:
-    """Write the warnings and the reasons for rejections to stderr."""
+    """Write the warnings, the reasons for rejections and the files with too many bad lines to stderr."""
     for text in report.warnings:
         warn(text)
     for outcome in report:
@@ -108,15 +122,30 @@ def tell(report: Report) -> None:
         notice(printable(f"left out, of no known kind: {shown}{more}"))
     counts = {status: sum(o.status == status for o in report) for status in dict.fromkeys(o.status for o in report)}
     notice(", ".join(f"{count} {status}" for status, count in counts.items()))
+    _tell_bad_lines(report)
+
+
+def _tell_bad_lines(report: Report) -> None:
+    """Name the files that have too many bad lines, and say where the lines put aside can be seen."""
+    from paraphina_wh.ingest.threshold import share_text
+
+    for outcome in report.too_bad:
+        limit = report.max_bad.text if report.max_bad else ""
+        bad = share_text(outcome.bad_lines, outcome.lines)
+        click.echo(printable(f"error: {outcome.file}: {bad} are bad, more than --max-bad {limit}"), err=True)
+    if report.too_bad:
+        click.echo(f"hint: paraphina-wh quarantine show {report.too_bad[0].run_id or 'RUN'}", err=True)
+    elif any(outcome.status == "quarantined" for outcome in report):
+        notice("paraphina-wh quarantine list shows the runs with lines put aside")
 
 
 def _tell_rejection(file: str, errors: list[str], total: int, hint: str) -> None:
     for text in errors:
-        click.echo(printable(f"error: {text}" if text.startswith(file) else f"error: {file}: {text}"), err=True)
+        say(f"error: {text}" if text.startswith(file) else f"error: {file}: {text}")
     if total > len(errors):
-        click.echo(printable(f"error: {file}: and {total - len(errors)} more"), err=True)
+        say(f"error: {file}: and {total - len(errors)} more")
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        say(f"hint: {hint}")
 
 
 @click.command()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import duckdb
 
+from paraphina_wh.catalog import no_glob
+from paraphina_wh.telemetry.judge import MOST_VALUES
 from paraphina_wh.telemetry.shape import TICKS, column_types
 from paraphina_wh.warehouse import sql_text
 
@@ -18,6 +20,8 @@ from paraphina_wh.warehouse import sql_text
 SMALLEST_OBJECT_BYTES = 1 << 20
 # Small enough for several threads to write one large run, large enough to compress well.
 ROW_GROUP_ROWS = 4096
+# `treasury_guidance.recommendations[524288].` is the longest there is, and quoted twice.
+_PATH_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,21 @@ def _with_extra(source: str, job: Columnar) -> str:
         return f"NULL::VARCHAR AS extra FROM {source} ticks"
     extra = (
         f"read_json({_file(job.extra)}, format = 'newline_delimited', "
-        "maximum_object_size = 134217728, columns = {t: 'BIGINT', extra: 'VARCHAR'})"
+        f"maximum_object_size = {_longest_extra(job.extra, job.longest_line)}, "
+        "columns = {t: 'BIGINT', extra: 'VARCHAR'})"
     )
     return f"x.extra FROM {source} ticks LEFT JOIN {extra} x USING (t) ORDER BY t"
 
 
+def _longest_extra(extra: Path, longest_line: int) -> int:
+    """Return the most bytes a line of unknown fields may have: JSON in JSON doubles quotes, each value has a path."""
+    most = 2 * longest_line + _PATH_BYTES * MOST_VALUES
+    return max(SMALLEST_OBJECT_BYTES, min(extra.stat().st_size, most))
+
+
 def _file(path: Path) -> str:
-    """Return a path as a list of one: a lone text would be taken for a glob."""
-    return f"[{sql_text(str(path))}]"
+    """Return a path as a list of one, for this file alone: any text is taken for a glob."""
+    return f"[{sql_text(no_glob(str(path)))}]"
 
 
 @cache

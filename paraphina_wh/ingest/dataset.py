@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.datasets import dataset_name, mirror_dataset
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.kinds import holds_dataset_rows
@@ -38,6 +38,7 @@ def take_in_dataset(warehouse: Warehouse, file: Path, options: Options, staging:
     )
 
 
+@steady
 def _count(warehouse: Warehouse, file: Path) -> tuple[int, int, int]:
     """Return how many lines the warehouse holds of a dataset, how many are runs, and how many neither run nor blank."""
     with connect(warehouse, views=("dataset_rows",)) as connection:

@@ -19,7 +19,7 @@ from paraphina_wh.ingest.kinds import (
     kind_of,
 )
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX
-from paraphina_wh.telemetry.source import plain_name
+from paraphina_wh.telemetry.source import ending_of, plain_name
 from paraphina_wh.warehouse import Warehouse
 
 _PACKINGS: Final = ("", ".gz", ".zst")
@@ -126,7 +126,7 @@ def _below(folder: Path) -> Iterator[Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if hidden or not path.is_file():
             continue
-        ending = Path(plain_name(path)).suffix.lower()
+        ending = ending_of(path)
         if path.name.endswith(SUFFIX):
             if not _telemetry_of(path):
                 yield path
@@ -145,5 +145,9 @@ def _has_run(text: Path) -> bool:
 def _telemetry_of(sidecar: Path) -> Path | None:
     """Return the telemetry that a sidecar belongs to, if it exists."""
     base = sidecar.name.removesuffix(SUFFIX)
-    names = (f"{base}{kind}{packed}" for kind in JSONL_ENDINGS for packed in _PACKINGS)
+    names = (base + kind + packed for kind in _either_case(JSONL_ENDINGS) for packed in _either_case(_PACKINGS))
     return next((path for name in names if (path := sidecar.with_name(name)).is_file()), None)
+
+
+def _either_case(endings: Sequence[str]) -> list[str]:
+    return [*endings, *(ending.upper() for ending in endings if ending)]

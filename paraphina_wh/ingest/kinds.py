@@ -15,7 +15,7 @@ from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.header import read_header
 from paraphina_wh.sidecar import SUFFIX, sidecar_path, stem
-from paraphina_wh.telemetry.source import open_source, plain_name
+from paraphina_wh.telemetry.source import ending_of, open_source
 
 Kind = Literal[
     "telemetry", "stdout", "dataset", "mc_runs", "runs_table", "summary_table", "exported", "shorter", "unknown"
@@ -45,7 +45,7 @@ def kind_of(file: Path) -> Kind:
     """
     if file.name.endswith(SUFFIX):
         return "telemetry"
-    ending = Path(plain_name(file)).suffix.lower()
+    ending = ending_of(file)
     try:
         if ending in JSONL_ENDINGS:
             return _kind_of_json(file)
@@ -125,7 +125,7 @@ def _kind_of_text(file: Path) -> Kind:
         end = b""
         while block := stream.read(_TEXT_BYTES):
             end = (end + block)[-_TEXT_BYTES:]
-    if start.lstrip().startswith(b"{") and not file.name.endswith(TEXT_ENDINGS):
+    if start.lstrip().startswith(b"{") and ending_of(file) not in TEXT_ENDINGS:
         return _kind_of_json(file)
     found = parse_stdout((start + end).decode("utf-8", "replace"))
     return "stdout" if found.has_summary or found.cfg_version or found.profile else "unknown"
@@ -133,7 +133,7 @@ def _kind_of_text(file: Path) -> Kind:
 
 def why_unknown(file: Path) -> tuple[str, str]:
     """Return what to say of a file that is of no known kind: the reason, and the next step."""
-    ending = Path(plain_name(file)).suffix.lower()
+    ending = ending_of(file)
     if ending in JSONL_ENDINGS:
         return "no schema is known for files of this name", "telemetry goes by any other name"
     if ending in TABLE_ENDINGS:

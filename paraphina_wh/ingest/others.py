@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 
 from paraphina_wh import commit
-from paraphina_wh.errors import WarehouseError
+from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.ingest.dataset import take_in_dataset
 from paraphina_wh.ingest.inputs import Input
 from paraphina_wh.ingest.kinds import EXPORTED_MARK, Kind, why_unknown
@@ -54,10 +54,12 @@ def take_in(warehouse: Warehouse, found: Input, options: Options, staging: Path)
     except WarehouseError as error:
         return refused(warehouse, found.path, error)
     except duckdb.IOException as error:
-        where = f"cannot write below {warehouse.path}: {error}"
-        raise WarehouseError(where, "free disk space, repeat") from error
+        where = f"cannot write below {warehouse.path}"
+        unknown = WarehouseError(f"{where}: {error}", "free disk space, repeat")
+        raise machine_error(error, where) or unknown from error
     except OSError as error:
-        return refused(warehouse, found.path, WarehouseError(f"cannot read {found.path}: {error.strerror}"))
+        what = f"cannot take in {found.path}"
+        return refused(warehouse, found.path, machine_error(error, what) or WarehouseError(f"{what}: {error.strerror}"))
 
 
 def _told_elsewhere(warehouse: Warehouse, found: Input) -> Outcome:

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from paraphina_wh.catalog import connect
+import msgspec
+
+from paraphina_wh.catalog import connect, steady
+from paraphina_wh.engine.knobs import is_of_overlay
 from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.inputs import Input
 from paraphina_wh.ingest.kinds import HARNESS_NAME, TIERS
+from paraphina_wh.ingest.rows import read_log
 from paraphina_wh.ingest.split import split_on_reset
 from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
-from paraphina_wh.telemetry.source import open_source, plain_name
+from paraphina_wh.telemetry.source import plain_name
 from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
 
 if TYPE_CHECKING:
@@ -30,8 +34,8 @@ LARGEST_BATCH_BYTES = 192 << 20
 BATCH_RUNS = 256
 # Starting a process costs as much as taking in this much.
 SMALLEST_BATCH_BYTES = 8 << 20
-LONGEST_LOG_BYTES = 64 << 20
 _BLOCK = 1 << 20
+_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Options:
     label_prefix: start of the labels of files named by the harness. experiment: instead of the sidecar's.
     on_error: `reject` the file or `quarantine` its bad lines. replace: take out a run of the same label.
     split_on_reset: every stretch of rising t is a run of its own.
+    max_bad: the most bad lines of a file, as a share (`0.1%`) or a number (`10`), before the report names it;
+    bad lines are put aside then, whatever on_error says.
     """
 
     profile: str | None = None
@@ -51,6 +57,7 @@ class Options:
     on_error: str = "reject"
     replace: bool = False
     split_on_reset: bool = False
+    max_bad: str | None = None
 
 
 @dataclass
@@ -78,7 +85,7 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Input], options: Options, s
             if found.kind == "stdout":
                 tasks.append(_task_of_log(warehouse, found.path, options, plan))
             else:
-                tasks += _tasks(warehouse, found.path, options, staging)
+                tasks += _tasks(warehouse, found.path, options, staging, plan)
         except WarehouseError as error:
             plan.rejected.append(refused(warehouse, found.path, error))
     kept = [task for task in tasks if _fit_for_folders(task, plan)]
@@ -87,7 +94,7 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Input], options: Options, s
     return plan
 
 
-def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> list[Task]:
+def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path, plan: Plan) -> list[Task]:
     check_name(file)
     without_ticks = file.name.endswith(SUFFIX)
     sidecar = read_sidecar(file if without_ticks else sidecar_path(file))
@@ -95,6 +102,8 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) ->
         if without_ticks:
             return []
         raise WarehouseError(f"{file}: the run has not finished", "wait for it, or repeat the run that was interrupted")
+    if sidecar:
+        sidecar = _without_foreign_knobs(sidecar, warehouse.relative(file), plan)
     stdout = file.with_name(file.name.removesuffix(SUFFIX) + STDOUT_SUFFIX) if without_ticks else stdout_path(file)
     task = Task(
         source=None if without_ticks else str(file.absolute()),
@@ -109,6 +118,17 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path) ->
         replace=options.replace,
     )
     return split_on_reset(task, staging) if options.split_on_reset and task.source else [task]
+
+
+def _without_foreign_knobs(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar:
+    """Return a sidecar with the overlay of the engine alone: other variables, and their secrets, stay outside."""
+    foreign = sorted(name for name in sidecar.knobs if not is_of_overlay(name))
+    if not foreign:
+        return sidecar
+    shown = ", ".join(foreign[:_NAMES_SHOWN]) + ", ..." * (len(foreign) > _NAMES_SHOWN)
+    plan.warnings.append(f"{origin}: its sidecar holds variables that are no PARAPHINA_* knobs, left out: {shown}")
+    knobs = {name: value for name, value in sidecar.knobs.items() if is_of_overlay(name)}
+    return msgspec.structs.replace(sidecar, knobs=knobs)
 
 
 def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:
@@ -144,11 +164,7 @@ def _task_of_log(warehouse: Warehouse, file: Path, options: Options, plan: Plan)
     Raises: WarehouseError when neither the options nor the banner nor the name tell the profile.
     """
     check_name(file)
-    with open_source(file) as stream:
-        content = stream.read(LONGEST_LOG_BYTES + 1)
-    if len(content) > LONGEST_LOG_BYTES:
-        raise WarehouseError(f"{file}: longer than {LONGEST_LOG_BYTES} bytes", "is it the stdout of one run?")
-    said = parse_stdout(content.decode("utf-8", "replace"))
+    said = parse_stdout(read_log(file).decode("utf-8", "replace"))
     named = HARNESS_NAME.fullmatch(log_stem(file))
     profile = options.profile or said.profile or (named and named[1])
     if not profile:
@@ -218,13 +234,15 @@ def _fit_for_folders(task: Task, plan: Plan) -> bool:
     return True
 
 
+@steady
 def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> str:
     """Tell every task which runs the warehouse holds under its profile and label; return the newest batch."""
     if not tasks or not warehouse.exists:
         return ""
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         rows = connection.execute(
-            "SELECT profile, label, run_id, status, coalesce(rows, 0), coalesce(source_bytes, 0), plan_key FROM runs "
+            "SELECT profile, label, run_id, status, coalesce(rows, 0), coalesce(source_bytes, 0), plan_key, "
+            "coalesce(lines, 0), coalesce(quarantined, 0), coalesce(truncated, false) FROM runs "
             "JOIN (SELECT DISTINCT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY batch_id DESC",
             {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from paraphina_wh.engine.stdout import StdoutSummary, parse_stdout
+from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.telemetry.reader import Ledger
 from paraphina_wh.telemetry.record import INT64_MAX
 from paraphina_wh.telemetry.source import open_source
 
+LONGEST_LOG_BYTES = 64 << 20
 # The knobs that have a column of their own, under the names labels use.
 KNOB_COLUMNS = {
     "init_q_tao": "PARAPHINA_INIT_Q_TAO",
@@ -47,10 +49,19 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
 
 def stdout_bytes(task: Task) -> bytes:
     """Return what the engine said, decompressed; nothing when no file holds it."""
-    if not task.stdout:
-        return b""
-    with open_source(Path(task.stdout)) as stream:
-        return stream.read()
+    return read_log(Path(task.stdout)) if task.stdout else b""
+
+
+def read_log(file: Path) -> bytes:
+    """Return the content of a stdout log, decompressed.
+
+    Raises: WarehouseError when it is longer than that of one run can be.
+    """
+    with open_source(file) as stream:
+        content = stream.read(LONGEST_LOG_BYTES + 1)
+    if len(content) > LONGEST_LOG_BYTES:
+        raise WarehouseError(f"{file}: longer than {LONGEST_LOG_BYTES} bytes", "is it the stdout of one run?")
+    return content
 
 
 def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerRow:
@@ -127,7 +138,9 @@ def outcome_of(task: Task, row: LedgerRow, warnings: list[str]) -> Outcome:
         label=task.label,
         ticks=row.rows or 0,
         bytes=row.source_bytes or 0,
+        lines=row.lines or 0,
         quarantined=row.quarantined or 0,
+        cut_off=bool(row.truncated),
         warnings=warnings,
     )
 

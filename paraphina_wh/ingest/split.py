@@ -3,52 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Final
 
 import msgspec
 
+from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.task import Task
+from paraphina_wh.telemetry.reader import line_limit
 from paraphina_wh.telemetry.source import open_source
+
+# Each is a file in staging and a run of its own.
+MOST_STRETCHES: Final = 10_000
 
 
 class _Index(msgspec.Struct):
-    t: Any = None
+    t: int | float | None = None
 
 
-def split_on_reset(task: Task, staging: Path) -> list[Task]:
+def split_on_reset(task: Task, staging: Path, most: int = MOST_STRETCHES) -> list[Task]:
     """Return one task for each stretch of rising t; a file without reset gives the task itself.
 
     The stretches are copied to staging. From the second on, labels end in `_s2`, `_s3` ...
+    Raises: WarehouseError when there are more than some number: they cannot be runs.
     """
-    pieces = list(_pieces(Path(task.source or ""), staging))
+    pieces = list(_pieces(Path(task.source or ""), staging, most))
     if len(pieces) == 1:
         pieces[0].unlink()
         return [task]
     return [_stretch(task, piece, number) for number, piece in enumerate(pieces, 1)]
 
 
-def _pieces(source: Path, staging: Path) -> Iterator[Path]:
+def _pieces(source: Path, staging: Path, most: int) -> Iterator[Path]:
     """Copy each stretch to a file of its own and yield it."""
-    piece = _next_name(staging)
-    out = piece.open("wb")
-    last = None
+    taken = len(list(staging.glob("stretch*")))
     with open_source(source) as stream:
-        for line in stream:
-            index = _index(line)
-            if index is not None and last is not None and index < last:
-                out.close()
-                yield piece
-                piece = _next_name(staging)
-                out = piece.open("wb")
-            last = last if index is None else index
-            out.write(line)
-    out.close()
-    yield piece
+        begun = b""
+        for number in count():
+            if number == most:
+                raise WarehouseError(
+                    f"{source}: more than {most} stretches of rising t", "is it the telemetry of runs?"
+                )
+            piece = staging / f"stretch{taken + number}.jsonl"
+            with piece.open("wb") as out:
+                out.write(begun)
+                begun = _copy_stretch(stream, out, _index(begun))
+            yield piece
+            if not begun:
+                return
 
 
-def _next_name(staging: Path) -> Path:
-    return staging / f"stretch{len(list(staging.glob('stretch*')))}.jsonl"
+def _copy_stretch(stream: IO[bytes], out: IO[bytes], last: int | None) -> bytes:
+    """Copy lines as long as t rises, and return the first of the next stretch; none at the end of the file.
+
+    Of a line beyond the limit no more is held than the limit: the strict pass will say what is wrong with it.
+    """
+    is_start, limit = True, line_limit()
+    while line := stream.readline(limit + 1):
+        index = _index(line) if is_start else None
+        if index is not None and last is not None and index < last:
+            return line
+        last = last if index is None else index
+        is_start = line.endswith(b"\n")
+        out.write(line)
+    return b""
 
 
 _decode = msgspec.json.Decoder(_Index).decode
@@ -60,7 +79,7 @@ def _index(line: bytes) -> int | None:
         index = _decode(line).t
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return int(index) if isinstance(index, int | float) else None
+    return None if index is None else int(index)
 
 
 def _stretch(task: Task, piece: Path, number: int) -> Task:

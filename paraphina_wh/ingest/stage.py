@@ -12,6 +12,7 @@ from typing import IO
 
 import duckdb
 
+from paraphina_wh.catalog import no_glob
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import Columnar, convert
 from paraphina_wh.ingest.overlapped import Overlapped, file_sha256, stream_sha256
@@ -65,11 +66,8 @@ class Stager:
         except WarehouseError as error:
             return rejected(task, [error.message], error.hint)
         if isinstance(staged, Staged):
-            outcome = staged.outcome
             if not (task.failed and self._good_sibling(task)):
-                self.taken[task.profile, task.label] = InPlace(
-                    staged.row.run_id, staged.row.status, outcome.ticks, outcome.bytes, staged.row.plan_key
-                )
+                self.taken[task.profile, task.label] = _in_place(staged)
             staged.row.ingest_sec = round(time.perf_counter() - started, 6)
         return staged
 
@@ -104,7 +102,16 @@ class Stager:
         if run_id not in held or not task.is_told_by(held[run_id]):
             return None
         same = self.taken[task.profile, task.label] = held[run_id]
-        return Outcome(file=task.origin, status="unchanged", run_id=run_id, ticks=same.ticks, bytes=same.bytes)
+        return Outcome(
+            file=task.origin,
+            status="unchanged",
+            run_id=run_id,
+            ticks=same.ticks,
+            bytes=same.bytes,
+            lines=same.lines,
+            quarantined=same.quarantined,
+            cut_off=same.cut_off,
+        )
 
     def _conflict(self, task: Task, run_id: str) -> Outcome | None:
         """Return a rejection when another run has this profile and label; a failure takes no label and holds none."""
@@ -137,6 +144,21 @@ class Stager:
         return Staged(row, outcome_of(task, row, []), task.experiment, task.superseded)
 
 
+def _in_place(staged: Staged) -> InPlace:
+    """Return a staged run as later files of its label will find it."""
+    row, outcome = staged.row, staged.outcome
+    return InPlace(
+        row.run_id,
+        row.status,
+        outcome.ticks,
+        outcome.bytes,
+        row.plan_key,
+        outcome.lines,
+        outcome.quarantined,
+        outcome.cut_off,
+    )
+
+
 def rejected(task: Task, errors: list[str], hint: str = "", total: int = 0) -> Outcome:
     """Return the outcome of an input that did not get in."""
     shown = errors[:ERRORS_SHOWN]
@@ -151,6 +173,8 @@ class _Telemetry:
         self.task = task
         self.source = Path(source)
         self.compressed = _is_compressed(self.source)
+        # DuckDB takes a name for a pattern, and not every name can be escaped: it reads a copy with a plain one.
+        self.copied = self.compressed or no_glob(source) != source
         self.before = _state(self.source)
         self.reasons: list[str] = []
 
@@ -160,7 +184,7 @@ class _Telemetry:
             return settled
         overlapped = self._start_overlapped()
         try:
-            ledger = self._strict_pass(clean=self.compressed, hashed=overlapped is None)
+            ledger = self._strict_pass(clean=self.copied, hashed=overlapped is None)
             if overlapped:
                 ledger.sha256 = overlapped.sha256()
         except BaseException:
@@ -184,7 +208,7 @@ class _Telemetry:
             return self.stager.settled(task, run_id_of(task.profile, task.label, stream_sha256(stream)))
 
     def _start_overlapped(self) -> Overlapped | None:
-        if self.stager.threads < 2 or self.compressed or self.before[0] < OVERLAP_BYTES:
+        if self.stager.threads < 2 or self.copied or self.before[0] < OVERLAP_BYTES:
             return None
         return Overlapped(self.stager.connection, self.source, lambda sha256: self._job(self.source, sha256, None))
 
@@ -231,7 +255,7 @@ class _Telemetry:
 
     def _convert_now(self, ledger: Ledger) -> int:
         source = self.source
-        if self.compressed or not ledger.verbatim:
+        if self.copied or not ledger.verbatim:
             source = self.stager.path("clean.jsonl")
             if not source.exists():
                 self._strict_pass(clean=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 import duckdb
 
-from paraphina_wh.catalog import sql_folder
+from paraphina_wh.catalog import no_glob, sql_folder
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.header import Header, read_header
 from paraphina_wh.ingest.plan import check_name, printable
@@ -85,7 +85,7 @@ def _plain_copy(file: Path, staging: Path) -> tuple[Path, int, str]:
 def _load(connection: duckdb.DuckDBPyConnection, plain: Path, columns: int) -> None:
     connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     cells = connection.read_csv(
-        str(plain),
+        no_glob(str(plain)),
         header=True,
         delimiter=",",
         quotechar='"',

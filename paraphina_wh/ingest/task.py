@@ -8,13 +8,19 @@ from paraphina_wh.sidecar import Sidecar
 
 
 class InPlace(msgspec.Struct, frozen=True):
-    """A run that the warehouse holds under the same profile and label. bytes: of its telemetry, decompressed."""
+    """A run that the warehouse holds under the same profile and label.
+
+    bytes: of its telemetry, decompressed. lines: of it; quarantined: those put aside; cut_off: the last one is.
+    """
 
     run_id: str
     status: str
     ticks: int = 0
     bytes: int = 0
     plan_key: str | None = None
+    lines: int = 0
+    quarantined: int = 0
+    cut_off: bool = False
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -24,6 +30,7 @@ class Task(msgspec.Struct, kw_only=True):
     stdout: file with the engine's stdout, if there is one.
     crashed: a stdout log without sidecar ends before its summary.
     in_place: runs the warehouse holds under this profile and label.
+    again: take in what the warehouse holds already: its lines may be judged otherwise now.
     """
 
     source: str | None
@@ -38,6 +45,7 @@ class Task(msgspec.Struct, kw_only=True):
     on_error: str = "reject"
     replace: bool = False
     in_place: list[InPlace] = []
+    again: bool = False
 
     @property
     def failed(self) -> bool:
@@ -49,6 +57,8 @@ class Task(msgspec.Struct, kw_only=True):
 
         A run that failed and now ended well is told anew, and so is one of another plan when it is to be replaced.
         """
+        if self.again:
+            return False
         if self.sidecar is None or self.failed:
             return True
         return held.status == "ok" and (held.plan_key == self.sidecar.plan_key or not self.replace)
@@ -69,6 +79,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     status: `ingested`, `unchanged`, `quarantined` (the good lines went in) or `rejected`.
     run_id: None for files that are not one run. ticks: rows taken in. bytes: decompressed input.
+    lines: of telemetry and Monte Carlo runs. quarantined: those put aside, with the last one if it is cut_off.
     errors: at most 10 lines, error_count has them all. notices: what was found, in plain words.
     """
 
@@ -79,12 +90,19 @@ class Outcome(msgspec.Struct, kw_only=True):
     label: str | None = None
     ticks: int = 0
     bytes: int = 0
+    lines: int = 0
     quarantined: int = 0
+    cut_off: bool = False
     error_count: int = 0
     errors: list[str] = []
     warnings: list[str] = []
     notices: list[str] = []
     hint: str = ""
+
+    @property
+    def bad_lines(self) -> int:
+        """Return how many lines broke the contract; a last line that was cut off is none of them."""
+        return self.quarantined - self.cut_off
 
     @property
     def verdict(self) -> str:

@@ -13,7 +13,13 @@ FROM (
     WHERE status = 'ok'
     QUALIFY count(*) OVER (PARTITION BY profile, label) > 1
     UNION ALL
-    SELECT 3, 'quarantined lines', profile, label, run_id, quarantined || ' of ' || lines || ' lines'
+    SELECT
+        3,
+        'quarantined lines',
+        profile,
+        label,
+        run_id,
+        quarantined || ' of ' || lines || ' lines: paraphina-wh quarantine show ' || left(run_id, 12)
     FROM runs
     WHERE quarantined > CASE WHEN truncated THEN 1 ELSE 0 END
     UNION ALL
