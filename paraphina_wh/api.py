@@ -10,6 +10,7 @@ import polars as pl
 from paraphina_wh import catalog
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.datasets import Appended, append_research_rows, open_dataset
+from paraphina_wh.drift import read_drift, scan_ticks
 from paraphina_wh.experiments.experiment import Ran, run_experiment
 from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import find_experiment
@@ -54,11 +55,18 @@ class OpenWarehouse:
             for run in live.iter_rows()
             if profile in (None, run[0]) and label in (None, run[1])
         ]
+        # A damaged file may be in the quarantine: the view goes on without it, and so does this.
+        wanted = [file for file in wanted if file.exists()]
         if not wanted:
             return columns.lazy()
-        keys = {"profile": pl.String(), "label": pl.String()}
-        frame = pl.scan_parquet(wanted, glob=False, hive_partitioning=True, hive_schema=keys)
-        return frame.select(columns.columns)
+        return scan_ticks(self.warehouse.path, wanted, columns.schema)
+
+    def drift(self, experiment: str | None = None, *, every: bool = False) -> pl.DataFrame:
+        """Return which telemetry fields came and went from run to run; see `paraphina-wh drift`.
+
+        every: declared fields that all runs have, or none, too.
+        """
+        return read_drift(self.warehouse, experiment, every=every).fields
 
     def ingest(
         self, paths: Sequence[str | Path] | str | Path, *, jobs: int | None = None, options: Options | None = None

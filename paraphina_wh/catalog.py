@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from threading import Lock
+from typing import ParamSpec, TypeVar
 
 import duckdb
 
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import LEDGER
+from paraphina_wh.records import Record
 from paraphina_wh.tables import DATASET_COLUMNS, MC_RUNS_COLUMNS, SUMMARY_COLUMNS, ticks_columns, zero_rows
 from paraphina_wh.telemetry.shape import column_types
+from paraphina_wh.tick_views import fitted, is_fitted, older_schema_name
 from paraphina_wh.warehouse import FORMAT, Warehouse, new_batch, sql_text
 
 _SOURCE = re.compile(r"(read_parquet\(\s*')([^']*)'")
 # The oldest storage format: every shell since DuckDB 1.0 opens the catalog file.
 _CATALOG_STORAGE = "v1.0.0"
+_OVER_TICKS = re.compile(r"\bFROM ticks\b")
 _EMPTY_KEY = "any"
 _TEMPLATE_LOCK = Lock()
+# Each try lists the files anew.
+_TRIES = 20
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @cache
@@ -43,9 +53,12 @@ def view_files() -> dict[str, Path]:
 
 
 def view_sql(name: str, base: Path) -> str:
-    """Return the text of a view with its Parquet paths below base instead of relative to the warehouse."""
-    text = view_files()[name].read_text()
-    return _SOURCE.sub(lambda m: m[1] + sql_text(no_glob(str(base)) + "/" + m[2])[1:], text)
+    """Return the text of a view for the warehouse folder base: its Parquet paths, its promoted columns.
+
+    Raises: WarehouseError when what is promoted cannot be read.
+    """
+    text = _SOURCE.sub(lambda m: m[1] + sql_text(no_glob(str(base)) + "/" + m[2])[1:], view_files()[name].read_text())
+    return fitted(name, text, base)
 
 
 def views_named_in(sql: str) -> tuple[str, ...]:
@@ -65,8 +78,20 @@ def views_named_in(sql: str) -> tuple[str, ...]:
 
 @cache
 def _read_by(name: str) -> tuple[str, ...]:
-    statement = re.sub(r"--[^\n]*", "", view_files()[name].read_text())
-    return tuple(other for other in view_files() if other in _words(statement) and other != name)
+    return tuple(other for other in view_files() if other in _words(_statement(name)) and other != name)
+
+
+def views_over_ticks_that_use(word: str) -> list[str]:
+    """Return the views over ticks whose statement holds a word: a column of that name might change what they say."""
+    return [
+        name
+        for name in view_files()
+        if _OVER_TICKS.search(_statement(name)) and word.lower() in _words(_statement(name))
+    ]
+
+
+def _statement(name: str) -> str:
+    return re.sub(r"--[^\n]*", "", view_files()[name].read_text())
 
 
 def _words(text: str) -> set[str]:
@@ -76,6 +101,25 @@ def _words(text: str) -> set[str]:
 def no_glob(path: str) -> str:
     """Escape the characters of a folder name that a glob would take for its own."""
     return re.sub(r"[*?\[]", lambda m: f"[{m[0]}]", path)
+
+
+def steady(read: Callable[P, T]) -> Callable[P, T]:
+    """Let a function that reads begin again when a file was removed between the listing and the opening of it.
+
+    `gc` removes files that others have folded or replaced; whoever lists the folder anew does not see them.
+    """
+
+    @wraps(read)
+    def again(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_TRIES):
+            try:
+                return read(*args, **kwargs)
+            except duckdb.IOException as error:
+                if "No such file" not in str(error):
+                    raise
+        return read(*args, **kwargs)
+
+    return again
 
 
 def connect(
@@ -92,7 +136,7 @@ def connect(
     base = warehouse.path if warehouse.exists else _empty_base()
     connection = duckdb.connect(":memory:", config={"threads": threads} if threads else {})
     for name in views or view_files():
-        connection.execute(view_sql(name, base))
+        steady(connection.execute)(view_sql(name, base))
     return connection
 
 
@@ -102,7 +146,7 @@ def _empty_base() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="paraphina-wh-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     empty = Warehouse(folder, folder)
-    _write_zero_rows(empty)
+    write_zero_rows(empty)
     return folder
 
 
@@ -112,16 +156,37 @@ def set_up(warehouse: Warehouse) -> None:
     Zero-row files fix the types of every table, so that views bind on an empty warehouse and readers without
     a schema always see text keys.
     """
+    commit.settle(warehouse)
     _bring_up_to_date(warehouse)
     _refresh_catalog(warehouse)
 
 
+def _is_recorded(warehouse: Warehouse) -> bool:
+    """Tell whether commits were recorded here: nothing of a record that was not finished counts."""
+    if not warehouse.commits.is_dir():
+        return False
+    # The first name will do: there may be very many.
+    with os.scandir(warehouse.commits) as entries:
+        return any(not entry.name.startswith(".") for entry in entries)
+
+
+def _record_what_is_there(warehouse: Warehouse) -> None:
+    """Record the files of a warehouse that was made before commits were recorded, as they are now."""
+    found = [path for table in warehouse.tables for path in sorted(table.rglob("*.parquet"))]
+    found += sorted(warehouse.quarantine.glob("*.jsonl"))
+    files = [commit.stored(warehouse, commit.Put(path, path, "there before records were")) for path in found]
+    commit.write_record(warehouse, Record(new_batch(), files=files))
+
+
 def _bring_up_to_date(warehouse: Warehouse) -> None:
     """Write the zero-row files anew when one is gone or a column was added: views must bind whatever there is."""
+    if warehouse.exists and not _is_recorded(warehouse):
+        # First of all: the first commit would make it look recorded.
+        _record_what_is_there(warehouse)
     marker = f"{FORMAT}\nschema {_schema_digest()}\n"
     whole = warehouse.exists and all(file.is_file() for file in _zero_row_files(warehouse))
     if not whole or (warehouse.path / "FORMAT").read_text() != marker:
-        _write_zero_rows(warehouse)
+        write_zero_rows(warehouse)
         commit.write_atomically(warehouse.path / "FORMAT", marker.encode())
 
 
@@ -133,19 +198,50 @@ def _schema_digest() -> str:
     return hashlib.sha256(repr(tables).encode()).hexdigest()[:16]
 
 
-def _write_zero_rows(warehouse: Warehouse) -> None:
+def write_zero_rows(warehouse: Warehouse) -> None:
+    """Write the files that fix the columns of every table, over those that are there."""
     connection = duckdb.connect(":memory:")
     connection.execute(
         f"CREATE VIEW ticks AS {zero_rows(ticks_columns() | {'profile': 'VARCHAR', 'label': 'VARCHAR'})}"
     )
     connection.execute(view_files()["condensed_ticks"].read_text())
-    with commit.staging_folder(warehouse.staging, new_batch()) as staging:
-        moves = []
+    batch = new_batch()
+    with commit.staging(warehouse, batch) as staging:
+        puts = _older_columns(connection, warehouse, staging)
         for i, (final, query) in enumerate(_zero_row_files(warehouse).items()):
             staged = staging / f"{i}.parquet"
             connection.execute(f"COPY ({query}) TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
-            moves.append((staged, final))
-        commit.publish(moves)
+            puts.append(commit.Put(staged, final, "the columns of a table, without rows"))
+        # What they were before counts no more: an older version in their place is damage.
+        replaced = [str(put.final.relative_to(warehouse.path)) for put in puts]
+        commit.commit(warehouse, Record(batch, drops=replaced), puts)
+
+
+def _older_columns(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, staging: Path) -> list[commit.Put]:
+    """Return the zero-row file of ticks, under another name, when it is of an earlier version with other columns.
+
+    As long as it lies there, files of ticks may lack columns, and the view is made for that.
+    """
+    file = warehouse.ticks_file(_EMPTY_KEY, _EMPTY_KEY, "schema")
+    if not file.is_file():
+        return []
+    try:
+        held, declared = (
+            connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {query})").fetchall()
+            for query in (
+                f"FROM read_parquet([{sql_text(no_glob(str(file)))}], hive_partitioning = false)",
+                zero_rows(ticks_columns()),
+            )
+        )
+    except duckdb.Error:
+        # Damaged: what is written in its place now is all that is known.
+        return []
+    if held == declared:
+        return []
+    kept = staging / "older.parquet"
+    shutil.copyfile(file, kept)
+    name = older_schema_name(hashlib.sha256(repr(held).encode()).hexdigest()[:8])
+    return [commit.Put(kept, warehouse.ticks_file(_EMPTY_KEY, _EMPTY_KEY, name), "the columns of ticks, as they were")]
 
 
 def _zero_row_files(warehouse: Warehouse) -> dict[Path, str]:
@@ -163,12 +259,14 @@ def _zero_row_files(warehouse: Warehouse) -> dict[Path, str]:
 
 
 def _refresh_catalog(warehouse: Warehouse) -> None:
-    script = _init_script(warehouse.path)
-    init = warehouse.path / "init.sql"
-    if init.is_file() and init.read_text() == script and (warehouse.path / "paraphina.duckdb").is_file():
-        return
-    _write_catalog_file(warehouse)
-    commit.write_atomically(init, script.encode())
+    init, written = warehouse.path / "init.sql", b""
+    # A second look after the writing: another process may have promoted a field meanwhile.
+    while (script := _init_script(warehouse.path).encode()) != written:
+        if init.is_file() and init.read_bytes() == script and (warehouse.path / "paraphina.duckdb").is_file():
+            return
+        _write_catalog_file(warehouse)
+        commit.write_atomically(init, script)
+        written = script
 
 
 def _init_script(base: Path) -> str:
@@ -181,7 +279,7 @@ def _write_catalog_file(warehouse: Warehouse) -> None:
     final = warehouse.path / "paraphina.duckdb"
     # DuckDB would replay a log left behind by a killed shell into the new file.
     commit.remove(final.with_name(final.name + ".wal"))
-    with commit.staging_folder(warehouse.staging, new_batch()) as staging:
+    with commit.staging(warehouse, new_batch()) as staging:
         staged = staging / "catalog.duckdb"
         _write_views(staged, warehouse.path)
         staged.chmod(0o444)
@@ -197,7 +295,10 @@ def _write_views(file: Path, base: Path) -> None:
             template.execute("USE catalog")
             for name in _source_views():
                 template.execute(f"DROP TABLE {name}")
-                template.execute(view_sql(name, base))
+                steady(template.execute)(view_sql(name, base))
+            for name, view in view_files().items():
+                if name not in _source_views() and is_fitted(name, view.read_text(), base):
+                    steady(template.execute)(view_sql(name, base))
         finally:
             template.execute("USE memory")
             template.execute("DETACH catalog")
@@ -216,7 +317,7 @@ def _template() -> duckdb.DuckDBPyConnection:
             template.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
     for name in view_files():
         if name not in _source_views():
-            template.execute(view_sql(name, Path()))
+            template.execute(view_files()[name].read_text())
     return template
 
 

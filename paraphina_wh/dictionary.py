@@ -15,6 +15,7 @@ import polars as pl
 
 from paraphina_wh import catalog
 from paraphina_wh.ledger import LEDGER
+from paraphina_wh.promoted import promoted_meanings
 from paraphina_wh.telemetry.shape import TICKS, Contract, dictionary, json_schema
 from paraphina_wh.warehouse import Warehouse
 
@@ -42,8 +43,9 @@ def describe_view(warehouse: Warehouse, view: str) -> pl.DataFrame:
     catalog.check_view(view)
     with catalog.connect(warehouse, views=catalog.views_named_in(view)) as connection:
         columns = connection.execute(f'DESCRIBE "{view}"').fetchall()
+    promoted = promoted_meanings(view, warehouse.path)
     return pl.DataFrame(
-        [(name, kind, *(meaning_of(view, name) or ("", ""))) for name, kind, *_ in columns],
+        [(name, kind, *(promoted.get(name) or meaning_of(view, name) or ("", ""))) for name, kind, *_ in columns],
         schema={"column": pl.String, "type": pl.String, "unit": pl.String, "meaning": pl.String},
         orient="row",
     )

@@ -12,7 +12,9 @@
 --   run_id                | -         | run the tick belongs to
 --   extra                 | -         | fields the record does not declare: JSON object of path -> value, else null
 CREATE OR REPLACE VIEW ticks AS
-SELECT *
+SELECT
+    *
+    -- promoted: the columns of `paraphina-wh drift promote`
 FROM read_parquet(
     'telemetry/*/*/*.parquet',
     hive_partitioning = true,

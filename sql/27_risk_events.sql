@@ -11,10 +11,12 @@
 --   t                     | ticks     | tick index
 --   position              | -         | place in the list of the tick, from 0
 CREATE OR REPLACE VIEW risk_events AS
-SELECT profile, label, run_id, t, position, item.*
+SELECT
+    profile, label, run_id, t, position, item.*
+    -- promoted: the columns of `paraphina-wh drift promote`
 FROM (
     SELECT
-        profile, label, run_id, t,
+        profile, label, run_id, t, extra,
         unnest(risk_events) AS item,
         unnest(range(len(risk_events))) AS position
     FROM ticks
