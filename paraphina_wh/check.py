@@ -10,13 +10,14 @@ from pathlib import Path
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.telemetry.reader import BadLine, Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.shape import MC_RUNS, TICKS, Contract
-from paraphina_wh.telemetry.source import open_source, plain_name
+from paraphina_wh.telemetry.source import ending_of, open_source, plain_name
 
 _ENDINGS = (".jsonl", ".ndjson")
 _UNMAPPED = ("metrics", "trajectories")
 # Ours, and no telemetry: the versioned datasets at ROOT, and the lines that an ingest put aside.
 _OURS = re.compile(r"research_dataset_v\d+\.jsonl")
 _QUARANTINE = "quarantine"
+_UNDECLARED_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,20 @@ class FileReport:
     def text(self) -> list[str]:
         """Return the verdict: a line, and below it what is wrong."""
         if not self.errors:
-            more = f"; undeclared fields: {', '.join(self.undeclared)}" if self.undeclared else ""
-            return [f"OK: {self.records} records in {self.path} ({self.contract}{more})"]
+            return [f"OK: {self.records} records in {self.path} ({self.contract}{self._undeclared_text()})"]
         left_out = self.errors - len(self.lines)
         return [
             f"FAILED: {self.errors} errors in {self.path}",
             *self.lines,
             *([f"... and {left_out} more"] if left_out else []),
         ]
+
+    def _undeclared_text(self) -> str:
+        if not self.undeclared:
+            return ""
+        left_out = len(self.undeclared) - _UNDECLARED_SHOWN
+        more = f" and {left_out} more" if left_out > 0 else ""
+        return f"; undeclared fields: {', '.join(self.undeclared[:_UNDECLARED_SHOWN])}{more}"
 
 
 def check_paths(
@@ -89,15 +96,15 @@ def _files(path: Path) -> Iterator[Path]:
 def _is_meant(path: Path) -> bool:
     """Tell whether a folder that is named means this file too."""
     name = plain_name(path)
-    return name.endswith(_ENDINGS) and not _OURS.fullmatch(name) and path.parent.name != _QUARANTINE
+    return ending_of(path) in _ENDINGS and not _OURS.fullmatch(name) and path.parent.name != _QUARANTINE
 
 
 def contract_of(path: Path) -> Contract | None:
     """Return the contract of a file by its name; None for the known names that have no schema."""
-    name = Path(plain_name(path))
-    if name.suffix in _ENDINGS and name.stem in _UNMAPPED:
+    stem = Path(plain_name(path)).stem if ending_of(path) in _ENDINGS else ""
+    if stem in _UNMAPPED:
         return None
-    return MC_RUNS if name.suffix in _ENDINGS and name.stem == "mc_runs" else TICKS
+    return MC_RUNS if stem == "mc_runs" else TICKS
 
 
 def check_file(path: Path, max_errors: int = 10) -> FileReport:
@@ -110,12 +117,13 @@ def check_file(path: Path, max_errors: int = 10) -> FileReport:
         with open_source(path) as source:
             ledger = read_strict(source, contract, Sinks(bad=lambda bad: _note(found, bad, max_errors)))
     except WarehouseError as error:
-        return _unchecked(path, error.message, error.exit_code)
+        return _unchecked(path, error.message, error.exit_code, found)
     return _report(path, contract, ledger, found)
 
 
-def _unchecked(path: Path, reason: str, exit_code: int) -> FileReport:
-    return FileReport(path, errors=1, lines=[reason], exit_code=exit_code)
+def _unchecked(path: Path, reason: str, exit_code: int, found: Sequence[str] = ()) -> FileReport:
+    """Return the report on a file that was not read to its end. found: what was wrong before."""
+    return FileReport(path, errors=1 + len(found), lines=[reason, *found], exit_code=exit_code)
 
 
 def _note(found: list[str], bad: BadLine, most: int) -> None:

@@ -8,14 +8,26 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
+import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-from paraphina_wh.telemetry.judge import judge
-from paraphina_wh.telemetry.reader import MAX_LINE_BYTES, BadLine, Ledger, Sinks, read_strict
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.telemetry.judge import MOST_VALUES, Breach
+from paraphina_wh.telemetry.reader import (
+    BLOCK_BYTES,
+    KEPT_BYTES,
+    LONGEST_FAST_LINE,
+    MAX_LINE_BYTES,
+    BadLine,
+    Ledger,
+    Sinks,
+    Unknown,
+    line_limit,
+    read_strict,
+)
 from paraphina_wh.telemetry.shape import MC_RUNS, TICKS, Contract
 from tests.records import GOOD, MC_RUN, MISSING, edited, line, record, run_of
 
@@ -120,6 +132,11 @@ REJECTED: dict[str, tuple[bytes, str, str]] = {
     "NaN in a field nobody declared": (line(t=1, later=float("nan")), "", "not JSON: NaN is not a JSON value"),
     "a number beyond double": (edited("1.5", "1e400", t=1), "pnl_realised", "number out of range"),
     "an integer beyond double": (edited("1.5", "9" * 400, t=1), "pnl_realised", "number out of range"),
+    "an integer beyond double in free JSON": (
+        edited('"policy_action_raw":null', f'"policy_action_raw":{"9" * 309}', t=1),
+        "policy_action_raw",
+        "number out of range",
+    ),
     "an endless integer": (edited("1.5", "9" * 5000, t=1), "pnl_realised", "number out of range"),
     "a number beyond double, undeclared": (edited("1.5", '1.5,"x":[1e999]', t=1), "x[0]", "number out of range"),
     "leading zero": (edited("1.5", "01.5", t=1), "", "not JSON: Expecting ',' delimiter at character 43"),
@@ -145,6 +162,11 @@ REJECTED: dict[str, tuple[bytes, str, str]] = {
     "required key twice": (edited('"t":1', '"t":1,"t":1', t=1), "t", "duplicate key"),
     "key twice with the same value": (edited('"t":1', '"t":1,"pnl_total":1.0', t=1), "pnl_total", "duplicate key"),
     "key twice, once escaped": (edited('"t":1', '"t":1,"\\u0074":1', t=1), "t", "duplicate key"),
+    "key twice, behind quotes that an escape hides": (
+        edited('"t":1', '"t":1,"t":1', t=1).replace(b'"None"', rb'"\u0022\u0022"'),
+        "t",
+        "duplicate key",
+    ),
     "key of a fill twice": (edited('"size":1.0', '"size":1.0,"size":1.0', t=1), "fills[0].size", "duplicate key"),
     "undeclared key twice": (edited('"t":1', '"t":1,"x":1,"x":2', t=1), "x", "duplicate key"),
     "key twice inside an undeclared one": (edited('"t":1', '"t":1,"x":{"y":1,"y":1}', t=1), "x.y", "duplicate key"),
@@ -191,8 +213,12 @@ REJECTED: dict[str, tuple[bytes, str, str]] = {
     "text instead of an object": (b'"t"\n', "", "expected object, got string"),
     "byte order mark": (b"\xef\xbb\xbf" + line(t=1), "", "not JSON: starts with a byte order mark"),
     "NUL bytes": (b"\0" * 20 + b"\n", "", "not JSON: Expecting value at character 1"),
-    "100 kB of nesting": (edited('"t":1', '"t":1,"x":' + "[" * 50_000 + "]" * 50_000, t=1), "", "nested too deeply"),
-    "100 kB of nesting, not closed": (b"[" * 100_000 + b"\n", "", "nested too deeply"),
+    "100 kB of nesting": (
+        edited('"t":1', '"t":1,"x":' + "[" * 50_000 + "]" * 50_000, t=1),
+        "",
+        "nested deeper than 256 levels",
+    ),
+    "100 kB of nesting, not closed": (b"[" * 100_000 + b"\n", "", "nested deeper than 256 levels"),
 }
 
 
@@ -233,7 +259,7 @@ ACCEPTED: dict[str, bytes] = {
     "surrogate pair": edited('"None"', r'"\ud83d\ude00"', t=1),
     "letters of the world": line(t=1, kill_reason="Zürich 損失 😀\u2028"),
     "keys in another order": json.dumps(record(t=1), sort_keys=True).encode() + b"\n",
-    "40 MB on one line": line(t=1, later="x" * 40_000_000),
+    "8 MB on one line": line(t=1, later="x" * 8_000_000),
 }
 
 
@@ -334,11 +360,254 @@ def test_a_binary_file_is_rejected() -> None:
     assert {field for _, field, _ in found} == {""}
 
 
+# What one line may cost
+
+
+SHORT = line(t=1)[:-1]
+# One byte of it is undeclared, so that the slow path judges it.
+ODD = line(t=1, x=1)[:-1]
+
+
+@pytest.mark.parametrize("text", [SHORT, ODD], ids=["fast", "slow"])
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["newline", "end of file"])
+def test_a_line_may_be_as_long_as_the_limit(text: bytes, end: bytes) -> None:
+    size = len(text)
+    for limit in (size, size + 1):
+        assert read(text + end, max_line_bytes=limit)[1] == []
+    ledger, found = read(text + end, max_line_bytes=size - 1)
+    assert found == [(1, "", f"longer than the limit of {size - 1} bytes: {size}")]
+    assert (ledger.rows, ledger.quarantined_bytes, ledger.truncated) == (0, size + len(end), False)
+
+
+def test_a_line_that_goes_on_beyond_its_block_may_be_as_long_as_the_limit() -> None:
+    for room in (-1, 0, 1):
+        size = 2 * BLOCK_BYTES + room
+        text = line(t=1, kill_reason="x" * (size - len(line(t=1, kill_reason="")) + 1))[:-1]
+        assert len(text) == size
+        ledger, found = read(line(t=0) + text + b"\n" + line(t=2), max_line_bytes=2 * BLOCK_BYTES)
+        assert found == ([(2, "", f"longer than the limit of 524288 bytes: {size}")] if room == 1 else [])
+        assert (ledger.rows, ledger.lines) == (3 - (room == 1), 3)
+
+
 def test_a_line_beyond_the_limit_is_rejected_and_reading_goes_on() -> None:
     long = line(t=1, later="x" * 5000)
     ledger, found = read(line(t=0) + long + line(t=2), max_line_bytes=2000)
-    assert found == [(2, "", "longer than the limit of 2000 bytes")]
-    assert (ledger.rows, ledger.quarantined_bytes, ledger.longest_line) == (2, len(long), len(long) - 1)
+    assert found == [(2, "", f"longer than the limit of 2000 bytes: {len(long) - 1}")]
+    assert (ledger.rows, ledger.quarantined_bytes, ledger.longest_line) == (2, len(long), len(line(t=0)) - 1)
+
+
+@pytest.mark.parametrize("size", [KEPT_BYTES - 1, KEPT_BYTES, KEPT_BYTES + 1, 3 * BLOCK_BYTES])
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["newline", "end of file"])
+def test_of_a_line_beyond_the_limit_the_start_is_kept(size: int, end: bytes) -> None:
+    bad: list[BadLine] = []
+    long = bytes(range(48, 58)) * (size // 10) + b"x" * (size % 10)
+    read_strict(io.BytesIO(line(t=0) + long + end), sinks=Sinks(bad=bad.append), max_line_bytes=1000)
+    reason = Breach("", f"longer than the limit of 1000 bytes: {size}")
+    assert bad == [BadLine(2, len(line(t=0)), long[:KEPT_BYTES], (reason,), size)]
+
+
+def test_a_bad_line_within_the_limit_is_kept_whole() -> None:
+    bad: list[BadLine] = []
+    long = line(t=0, later="x" * 2 * KEPT_BYTES, basis_usd=None)
+    read_strict(io.BytesIO(long), sinks=Sinks(bad=bad.append))
+    assert bad == [BadLine(1, 0, long[:-1], (Breach("basis_usd", "expected number, got null"),), len(long) - 1)]
+
+
+def test_a_record_behind_more_blanks_than_the_limit_is_not_taken_for_a_blank_line() -> None:
+    ledger, found = read(b" " * 3000 + line(t=0) + b" " * 3000, max_line_bytes=2000)
+    assert [(at, reason[:19]) for at, _, reason in found] == [(1, "longer than the lim"), (2, "longer than the lim")]
+    assert ledger.blank == 0
+
+
+def test_the_longest_line_is_that_of_the_rows() -> None:
+    ledger, _ = read(
+        line(t=0, later="xx") + line(t=1) + b" " * 5000 + b"\n" + line(t=2, t_=0, basis_usd=None) + b"{}\n"
+    )
+    assert ledger.longest_line == len(line(t=0, later="xx")) - 1
+
+
+class Endless(io.RawIOBase):
+    """A stream of so many blocks of the letter a."""
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
+
+    def read(self, size: int = -1, /) -> bytes:
+        self.blocks -= 1
+        return b"a" * BLOCK_BYTES if self.blocks >= 0 else b""
+
+
+def test_a_line_of_any_size_costs_no_more_memory_than_the_limit() -> None:
+    tracemalloc.start()
+    ledger = read_strict(Endless(1200), hashed=False)  # type: ignore[arg-type]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (ledger.lines, ledger.quarantined, ledger.bytes) == (1, 1, 300 << 20)
+    assert peak < 80 << 20
+
+
+def test_the_limit_is_64_mib_unless_a_variable_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert line_limit() == 64 * 1024 * 1024
+    monkeypatch.setenv("PARAPHINA_WH_MAX_LINE", "800")
+    assert line_limit() == 800
+    assert read_strict(io.BytesIO(line(t=0, later="x" * 800))).quarantined == 1
+    monkeypatch.setenv("PARAPHINA_WH_MAX_LINE", "")
+    assert line_limit() == 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(("text", "limit"), [("1", 1), ("0008", 8), (str(2**30), 2**30)])
+def test_the_limit_may_be_any_number_of_bytes_up_to_a_gibibyte(
+    monkeypatch: pytest.MonkeyPatch, text: str, limit: int
+) -> None:
+    monkeypatch.setenv("PARAPHINA_WH_MAX_LINE", text)
+    assert line_limit() == limit
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "64M", "٣", "²", " 1", str(2**30 + 1), "9" * 20, "9" * 5000])
+def test_a_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("PARAPHINA_WH_MAX_LINE", text)
+    with pytest.raises(WarehouseError) as raised:
+        line_limit()
+    assert raised.value.message == f"PARAPHINA_WH_MAX_LINE={text[:80]} is no number of bytes from 1 to 1073741824"
+    assert (raised.value.hint, raised.value.exit_code) == ("leave it out for 67108864", 2)
+
+
+def test_values_nest_up_to_256_levels() -> None:
+    # The record is the first level.
+    for field in ("later", "policy_action_raw"):
+        for opening, closing in (("[", "]"), ('{"a":', "}")):
+            deep = [line({field: "@"}).replace(b'"@"', (opening * n + "1" + closing * n).encode()) for n in (255, 256)]
+            assert read(deep[0])[1] == []
+            assert read(deep[1])[1] == [(1, "", "nested deeper than 256 levels")]
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    assert read(line(t=0, later=[[[]]] * 300))[1] == []
+
+
+def test_the_depth_of_a_line_does_not_hang_on_who_reads_it() -> None:
+    deep = line(t=0, later="@").replace(b'"@"', b"[" * 255 + b"]" * 255)
+
+    def below(frames: int) -> Found:
+        return below(frames - 1) if frames else read(deep)[1]
+
+    assert below(300) == []
+
+
+def test_a_line_holds_at_most_a_million_commas_and_brackets() -> None:
+    marks = sum(line(t=0, later="").count(mark) for mark in (b",", b"[", b"{"))
+    for room in (0, 1):
+        text = line(t=0, later="," * (MOST_VALUES - marks + room))
+        assert read(text)[1] == ([(1, "", "more than 1048576 commas and brackets")] if room else [])
+
+
+@pytest.mark.parametrize("mark", ["[", "{"])
+def test_brackets_count_as_values_do(mark: str) -> None:
+    assert read(line(t=0, later=mark * MOST_VALUES))[1] == [(1, "", "more than 1048576 commas and brackets")]
+
+
+def test_a_long_line_of_many_values_is_turned_down_before_it_is_parsed() -> None:
+    text = line(t=0, fills="@").replace(b'"@"', b"[" + b"{}," * MOST_VALUES + b"{}]")
+    assert read(text)[1] == [(1, "", "more than 1048576 commas and brackets")]
+
+
+def test_lines_of_a_mebibyte_and_more_are_judged_alike() -> None:
+    for room in (-1, 0, 1):
+        size = LONGEST_FAST_LINE + room
+        text = line(t=0, kill_reason="x" * (size - len(line(t=0, kill_reason="")) + 1))
+        ledger, found = read(text)
+        assert (found, ledger.longest_line) == ([], size)
+
+
+def test_all_errors_are_counted_and_the_first_hundred_of_a_line_kept() -> None:
+    for wrong in (99, 100, 101, 250):
+        ledger, found = read(line(t=0, venue_mid_usd=["x"] * wrong))
+        assert found == [(1, f"venue_mid_usd[{n}]", "expected number, got string") for n in range(min(wrong, 100))]
+        assert ledger.errors == wrong
+
+
+def test_an_index_that_is_wrong_does_not_count_however_many_errors_stand_before_it() -> None:
+    names = {f"x{n}": "@" for n in range(120)}
+    text = json.dumps(record({**names, "t": 9})).replace('"@"', "1e999").encode() + b"\n"
+    assert read(text + line(t=0))[0].first_index == 0
+    twice = text.replace(b'"t": 9', b'"t": 9, "t": 9')
+    assert read(line(t=5) + twice)[0].errors == 121
+
+
+def test_the_names_of_fields_are_reported_short_and_printable() -> None:
+    long = "k" * 1000
+    text = line({long: {"a": "@", "b": ["@"]}}).replace(b'"@"', b"1e999")
+    cut = "k" * 200 + "…"
+    assert read(text)[1] == [(1, cut, "number out of range"), (1, cut, "number out of range")]
+    assert read(line({"k" * 200: "@"}).replace(b'"@"', b"1e999"))[1] == [(1, "k" * 200, "number out of range")]
+
+
+def test_a_key_twice_that_is_no_text_is_reported_as_text() -> None:
+    _, found = read(edited('"t":1', r'"t":1,"\ud800":1,"\ud800":2', t=1))
+    assert found == [
+        (1, r"\ud800", "duplicate key"),
+        (1, r"\ud800", "string holds a lone surrogate"),
+    ]
+
+
+def test_errors_of_undeclared_fields_come_in_the_order_of_the_line() -> None:
+    names = [f"x{n}" for n in range(20)]
+    text = line(dict.fromkeys(names, "@")).replace(b'"@"', b"1e999")
+    assert [field for _, field, _ in read(text)[1]] == names
+
+
+def test_a_wrong_value_is_shown_short() -> None:
+    _, found = read(line(risk_regime="x" * 1000))
+    assert found == [(1, "risk_regime", "expected one of HardLimit, Normal, Warning, got " + '"' + "x" * 79)]
+
+
+@pytest.mark.parametrize("find_duplicates", [True, False])
+def test_good_lines_take_the_fast_way(find_duplicates: bool) -> None:
+    def seconds(content: bytes) -> float:
+        began = time.process_time()
+        assert read_strict(io.BytesIO(content), find_duplicates=find_duplicates).rows == 1000
+        return time.process_time() - began
+
+    slow = [line(t=t, later=1) for t in range(1000)]
+    fast, exact = (min(seconds(content) for _ in range(3)) for content in (run_of(1000), b"".join(slow)))
+    assert fast < exact / 2
+
+
+def test_a_file_of_bad_lines_is_given_up() -> None:
+    bad = b"xxxx\n" * 100_000
+    assert read_strict(io.BytesIO(bad), max_line_bytes=3).quarantined == 100_000
+    with pytest.raises(WarehouseError) as raised:
+        read_strict(io.BytesIO(bad * 2), max_line_bytes=3)
+    assert raised.value.message == "gave up at line 100001: 100001 lines break the contract, 0 keep it"
+    assert (raised.value.hint, raised.value.exit_code) == ("is it telemetry?", 1)
+    with pytest.raises(WarehouseError, match="gave up") as raised:
+        read_strict(io.BytesIO(bad * 2), MC_RUNS, max_line_bytes=3)
+    assert raised.value.hint == "is it mc_runs?"
+
+
+def test_a_file_is_not_given_up_while_one_line_in_a_hundred_is_good() -> None:
+    rows = [line(dict.fromkeys(list(GOOD)[11:], MISSING), t=t) for t in range(1002)]
+    limit = max(map(len, rows))
+    bad = (b"x" * limit + b"x\n") * 100_000
+    ledger = read_strict(io.BytesIO(b"".join(rows[:1001]) + bad + rows[1001]), max_line_bytes=limit)
+    assert (ledger.rows, ledger.quarantined) == (1002, 100_000)
+    with pytest.raises(WarehouseError, match="gave up at line 101001: 100001 lines break the contract, 1000 keep it"):
+        read_strict(io.BytesIO(b"".join(rows[:1000]) + bad + bad), max_line_bytes=limit)
+
+
+def test_lines_of_nothing_but_newlines_are_counted_by_the_million() -> None:
+    content = line(t=0) + b"\n" * 1_000_000 + line(t=1) + b"\n" * 600_000
+    ledger, found = read(content)
+    assert (ledger.lines, ledger.rows, ledger.blank, ledger.blank_bytes, found) == (
+        1_600_002,
+        2,
+        1_600_000,
+        1_600_000,
+        [],
+    )
+
+
+# Undeclared fields
 
 
 def test_unknown_fields_are_counted_by_path_and_their_values_kept() -> None:
@@ -352,11 +621,70 @@ def test_unknown_fields_are_counted_by_path_and_their_values_kept() -> None:
     }
 
 
+def test_undeclared_text_is_kept_as_it_is() -> None:
+    extras: list[str] = []
+    read_strict(io.BytesIO(line(later="é\n😀")), sinks=Sinks(extra=lambda t, text: extras.append(text)))
+    assert extras == ['{"later":"é\\n😀"}']
+
+
+def test_fields_whose_paths_are_spelled_alike_are_all_kept() -> None:
+    extras: list[str] = []
+    record = {"fills[0].x": 1, "fills": [{"x": 2}], "fills[0].x'": 3}
+    read_strict(io.BytesIO(line(record, t=0)), sinks=Sinks(extra=lambda t, text: extras.append(text)))
+    assert json.loads(extras[0]) == {"fills[0].x": 2, "fills[0].x'": 1, "fills[0].x''": 3}
+
+
+def test_the_ledger_lists_ten_thousand_undeclared_fields_and_counts_the_rest_together() -> None:
+    content = line({f"x{n}": n for n in range(9_999)}, t=0) + line(t=1, y=1) + line(t=2, y=1, z=1, zz="")
+    ledger, _ = read(content)
+    assert len(ledger.unknown) == 10_001
+    assert ledger.unknown["y"] == Unknown(2, 2, {"number"})
+    assert ledger.unknown["*"] == Unknown(3, 1, {"number", "string"})
+
+
+def test_the_ledger_lists_long_names_by_their_start_and_extra_has_them_whole() -> None:
+    extras: list[str] = []
+    names = ["k" * 200, "k" * 201, "k" * 900]
+    ledger = read_strict(
+        io.BytesIO(line(dict.fromkeys(names, 1))), sinks=Sinks(extra=lambda t, text: extras.append(text))
+    )
+    assert ledger.unknown == {"k" * 200: Unknown(1, 1, {"number"}), "k" * 200 + "…": Unknown(1, 1, {"number"})}
+    assert sorted(json.loads(extras[0])) == names
+
+
+def test_positions_in_lists_are_no_part_of_a_listed_name() -> None:
+    ledger, _ = read(line({"a[b": 4}, t=0, fills=[{"x": 1}, {"x[7]": 2, "y]": 3}]))
+    assert sorted(ledger.unknown) == ["a[b", "fills[].x", "fills[].x[]", "fills[].y]"]
+
+
+def test_the_types_of_undeclared_fields_are_told_apart() -> None:
+    ledger, _ = read(line(a=True, b="", c=[], d=None, e={}, f=1, g=1.5))
+    types = ["boolean", "string", "array", "null", "object", "number", "number"]
+    assert [ledger.unknown[name].types for name in "abcdefg"] == [{kind} for kind in types]
+
+
 def test_the_clean_copy_holds_the_rows_alone() -> None:
     clean = io.BytesIO()
     content = line(t=0)[:-1] + b"\r\n\n" + line(t=0) + line(t=1)[:-1]
     read_strict(io.BytesIO(content), TICKS, Sinks(clean=clean))
     assert clean.getvalue() == line(t=0)[:-1] + b" \n" + line(t=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "verbatim"),
+    [
+        (run_of(2), True),
+        (run_of(2)[:-1], True),
+        (b"", True),
+        (line(t=5) + line(t=9, later=1), True),
+        (run_of(1) + b"\n" + line(t=1), False),
+        (run_of(2).replace(b"\n", b"\r\n"), False),
+        (run_of(2) + line(t=0), False),
+        (run_of(2)[:-9], False),
+    ],
+)
+def test_a_file_is_verbatim_when_every_line_of_it_is_a_row(content: bytes, verbatim: bool) -> None:
+    assert read(content)[0].verbatim is verbatim
 
 
 # mc_runs.jsonl
@@ -388,83 +716,3 @@ def test_run_index_must_rise_and_a_shard_may_start_above_zero() -> None:
     ledger, found = read(b"".join(line(base=MC_RUN, run_index=i) for i in (8, 9, 9, 10)), MC_RUNS)
     assert found == [(3, "run_index", "9 is not above the previous 9")]
     assert (ledger.rows, ledger.first_index, ledger.last_index) == (3, 8, 10)
-
-
-# Properties
-
-_PIECES = st.sampled_from([line(t=1), line(t=1, later=1), line(pnl_total=None), b"{\n", b"\n", b" \r\n", b"\xff\n"])
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(_PIECES, max_size=12), st.binary(max_size=20))
-def test_lines_and_bytes_always_add_up(pieces: list[bytes], tail: bytes) -> None:
-    content = b"".join(pieces) + tail
-    ledger, _ = read(content)
-    assert ledger.lines == content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
-
-
-_BASE = line(t=1)[:-1]
-_MARKS = st.sampled_from([b'"', b"\\", b",", b":", b"{", b"}", b"[", b"]", b"1", b"-", b".", b"e", b"0", b" ", b"\r"])
-_BYTES = _MARKS | st.integers(0, 255).map(lambda n: bytes([n])).filter(lambda b: b != b"\n")
-
-
-@settings(max_examples=500, deadline=None)
-@given(st.integers(0, len(_BASE)), st.integers(0, 3), st.lists(_BYTES, max_size=3).map(b"".join))
-@example(0, 0, b"\xef\xbb\xbf")
-def test_the_fast_and_the_slow_path_agree_on_any_edit_of_the_text(at: int, cut: int, put: bytes) -> None:
-    _assert_paths_agree(_BASE[:at] + put + _BASE[at + cut :])
-
-
-_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from(["Normal", "None"]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
-_KEYS = st.sampled_from([*GOOD, "later", ""])
-
-
-@settings(max_examples=500, deadline=None)
-@given(_KEYS, _VALUES)
-def test_the_fast_and_the_slow_path_agree_on_any_value_of_any_field(key: str, value: Any) -> None:
-    _assert_paths_agree(json.dumps(record({key: value})).encode())
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(["fills", "exits", "orders", "treasury_guidance"]), _KEYS, _VALUES)
-def test_the_fast_and_the_slow_path_agree_below_the_top_level(field: str, key: str, value: Any) -> None:
-    part = {"price": 1.0, key: value}
-    _assert_paths_agree(json.dumps(record({field: part if field == "treasury_guidance" else [part]})).encode())
-
-
-def _assert_paths_agree(text: bytes) -> None:
-    verdict = judge(text, TICKS)
-    ledger = read_strict(io.BytesIO(text + b"\n"), TICKS, find_duplicates=True)
-    assert ledger.rows == (not verdict.breaches and text.strip() != b"")
-
-
-_TOKENS = st.sampled_from([*"{}[],: \t\\", '"a"', '"b"', "1", "-0.5e3", "01", "1.", "true", "null", "NaN", "'a'"])
-
-
-@settings(max_examples=500, deadline=None)
-@given(st.lists(_TOKENS, max_size=8).map("".join) | _VALUES.map(json.dumps))
-def test_what_counts_as_json_is_what_a_strict_json_parser_takes(value: str) -> None:
-    text = f'{{"later":{value},{json.dumps(record())[1:]}'
-    accepted = read_strict(io.BytesIO(text.encode() + b"\n")).rows == 1
-    assert accepted == _is_strict_json(text)
-
-
-def _is_strict_json(text: str) -> bool:
-    """Judge by Python's parser alone: no NaN, no infinity, no key twice, no lone surrogate."""
-
-    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError("duplicate key")
-        return dict(pairs)
-
-    try:
-        value = json.loads(text, object_pairs_hook=distinct)
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except ValueError:
-        return False
-    # A piece such as `1,"t":5` is JSON, but another record.
-    return all(value.get(name) == wanted for name, wanted in GOOD.items())

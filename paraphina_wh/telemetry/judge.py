@@ -1,17 +1,19 @@
-"""The exact slow path: judge one line and list everything that is wrong with it.
+"""The exact slow path: judge one line and list what is wrong with it.
 
 The fast path (msgspec) hands over every line it does not accept; what is said here is final. Strict JSON in
 the sense of RFC 8259: UTF-8, no NaN or Infinity, no trailing commas, no duplicate keys, no lone surrogates.
+A line that would cost more memory than any record is worth is turned down before it is parsed.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from paraphina_wh.telemetry.shape import Contract, Shape, record_shape
 
@@ -23,13 +25,22 @@ _NAMES = {
     "list": "array",
     "struct": "object",
 }
+# A record has about two thousand values, four levels deep. A line of 64 MiB could hold twenty million and cost
+# gigabytes; and how deep Python can go depends on who calls it, while a verdict must not.
+MOST_VALUES: Final = 1 << 20
+DEEPEST: Final = 256
+# What is kept of what is wrong with one line: the rest is counted.
+MOST_BREACHES: Final = 100
+LONGEST_PATH: Final = 200
+_TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
 # Longer integers are out of any range here, and converting them costs quadratic time.
-_LONGEST_INT = 400
+_LONGEST_INT: Final = 400
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One broken rule: the field's path (empty for the line as a whole) and the reason."""
+    """One broken rule: the field's path (empty for the line as a whole; long ones are cut) and the reason."""
 
     field: str
     reason: str
@@ -39,20 +50,27 @@ class Breach:
 class Verdict:
     """What one line is.
 
-    breaches: every broken rule, empty when the line is accepted.
-    parsed: the line is JSON text, whatever its content (a cut line is not).
+    breaches: the first broken rules, empty when the line is accepted; errors has them all.
+    cut: the line is no JSON text, as one that is cut off is not.
     index: the value of the index field when it is valid.
-    unknown: path -> value of the fields that the record does not declare.
+    unknown: path -> value of the fields that the record does not declare; of use when the line is accepted.
     """
 
     breaches: list[Breach] = field(default_factory=list)
-    parsed: bool = True
+    errors: int = 0
+    cut: bool = False
     index: int | None = None
     unknown: dict[str, Any] = field(default_factory=dict)
 
+    def add(self, breach: Breach) -> None:
+        """Take a broken rule."""
+        self.errors += 1
+        if len(self.breaches) < MOST_BREACHES:
+            self.breaches.append(breach)
+
 
 class _Object(dict[str, Any]):
-    """A JSON object that remembers the keys it held twice."""
+    """A JSON object that held keys twice."""
 
     duplicates: tuple[str, ...] = ()
 
@@ -67,28 +85,45 @@ class _NotJsonError(ValueError):
 
 def judge(line: bytes, contract: Contract) -> Verdict:
     """Judge one line (without its line end) against a contract."""
+    brackets = line.count(b"[") + line.count(b"{")
+    if brackets + line.count(b",") > MOST_VALUES:
+        return refusal(f"more than {MOST_VALUES} commas and brackets")
     try:
         value = _parse(line)
     except UnicodeDecodeError as error:
-        return _unparsed(f"not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}")
-    except RecursionError:
-        return _unparsed("nested too deeply")
+        return refusal(f"not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}", cut=True)
     except _NotJsonError as error:
-        return _unparsed(str(error))
+        return refusal(str(error), cut=True)
     except json.JSONDecodeError as error:
-        return _unparsed(f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}")
-    verdict = Verdict()
-    try:
-        verdict.breaches = list(_breaches(value, record_shape(contract.record), "", verdict.unknown))
+        return refusal(f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}", cut=True)
     except RecursionError:
-        return _unparsed("nested too deeply")
-    if isinstance(value, dict) and not any(b.field == contract.index for b in verdict.breaches):
-        verdict.index = int(value[contract.index])
+        return refusal(_TOO_DEEP)
+    if brackets > DEEPEST and _is_too_deep(value):
+        return refusal(_TOO_DEEP)
+    verdict = Verdict()
+    no_index = not isinstance(value, dict)
+    for breach in _breaches(value, record_shape(contract.record), "", verdict.unknown):
+        verdict.add(breach)
+        no_index |= breach.field == contract.index
+    verdict.index = None if no_index else int(value[contract.index])
     return verdict
 
 
-def _unparsed(reason: str) -> Verdict:
-    return Verdict(breaches=[Breach("", reason)], parsed=False)
+def refusal(reason: str, cut: bool = False) -> Verdict:
+    """Return the verdict on a line that is wrong as a whole. cut: it may be one that is cut off."""
+    return Verdict(breaches=[Breach("", reason)], errors=1, cut=cut)
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Tell whether lists and objects nest deeper than allowed; level by level, since Python's stack has an end."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [item for outer in level for item in _items(outer) if isinstance(item, dict | list)]
+    return bool(level)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _parse(line: bytes) -> Any:
@@ -103,12 +138,14 @@ def _parse(line: bytes) -> Any:
     )
 
 
-def _object(pairs: list[tuple[str, Any]]) -> _Object:
-    made = _Object(pairs)
-    if len(made) < len(pairs):
-        times = Counter(key for key, _ in pairs)
-        made.duplicates = tuple(key for key, n in times.items() if n > 1)
-    return made
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    times = Counter(key for key, _ in pairs)
+    twice = _Object(made)
+    twice.duplicates = tuple(key for key, n in times.items() if n > 1)
+    return twice
 
 
 def _float(text: str) -> Any:
@@ -148,36 +185,46 @@ def _breaches(value: Any, shape: Shape, path: str, unknown: dict[str, Any]) -> I
             yield from _breaches(item, shape.item, f"{path}[{i}]", unknown)
 
 
-def _object_breaches(value: _Object, shape: Shape, path: str, unknown: dict[str, Any]) -> Iterator[Breach]:
+def _object_breaches(value: dict[str, Any], shape: Shape, path: str, unknown: dict[str, Any]) -> Iterator[Breach]:
     prefix = f"{path}." if path else ""
-    for key in value.duplicates:
-        yield Breach(prefix + key, "duplicate key")
+    yield from _duplicate_keys(value, prefix)
     for name, declared in shape.fields.items():
         if name in value:
             yield from _breaches(value[name], declared.shape, prefix + name, unknown)
         elif declared.required:
             yield Breach(prefix + name, "required field is missing")
-    for key in value.keys() - shape.fields.keys():
-        problems = list(_foreign_breaches(value[key], prefix + key, key))
-        yield from problems
-        if not problems:
-            unknown[prefix + key] = value[key]
+    for key, item in value.items():
+        if key not in shape.fields:
+            yield from _foreign_breaches(item, _shown(prefix + key), key)
+            unknown[_free(prefix + key, unknown)] = item
+
+
+def _duplicate_keys(value: dict[str, Any], prefix: str) -> Iterator[Breach]:
+    if isinstance(value, _Object):
+        for key in value.duplicates:
+            yield Breach(_shown(prefix + key), "duplicate key")
+
+
+def _free(path: str, unknown: dict[str, Any]) -> str:
+    """Return the path, or the next free one: a key may be spelled like the path of another."""
+    while path in unknown:
+        path += "'"
+    return path
 
 
 def _foreign_breaches(value: Any, path: str, key: str = "") -> Iterator[Breach]:
     """Yield what makes a value of no declared type unfit to be kept as JSON text."""
     if _lone_surrogate(key) or (isinstance(value, str) and _lone_surrogate(value)):
-        yield Breach(_printable(path), "string holds a lone surrogate")
+        yield Breach(path, "string holds a lone surrogate")
     elif isinstance(value, _OutOfRange):
         yield Breach(path, "number out of range")
-    elif isinstance(value, _Object):
-        for name in value.duplicates:
-            yield Breach(f"{path}.{name}", "duplicate key")
+    elif isinstance(value, dict):
+        yield from _duplicate_keys(value, f"{path}.")
         for name, item in value.items():
-            yield from _foreign_breaches(item, f"{path}.{name}", name)
+            yield from _foreign_breaches(item, _shown(f"{path}.{name}"), name)
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            yield from _foreign_breaches(item, f"{path}[{i}]")
+            yield from _foreign_breaches(item, _shown(f"{path}[{i}]"))
 
 
 def _type_breach(value: Any, shape: Shape) -> str | None:
@@ -221,16 +268,18 @@ def _int_breach(value: Any, shape: Shape) -> str | None:
 
 
 def _lone_surrogate(text: str) -> bool:
-    return any("\ud800" <= c <= "\udfff" for c in text)
+    return _SURROGATE.search(text) is not None
 
 
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
+def _shown(path: str) -> str:
+    """Return a path as it is reported: of any length and with any characters, the text stays small and printable."""
+    short = path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"
+    return short.encode("utf-8", "backslashreplace").decode()
 
 
 def _name(value: Any, show: bool = False) -> str:
     if show and isinstance(value, int | float | str) and not isinstance(value, bool):
-        return json.dumps(value)[:80]
+        return json.dumps(value[:80] if isinstance(value, str) else value)[:80]
     for kind, name in (
         (type(None), "null"),
         (bool, "boolean"),

@@ -1,7 +1,7 @@
 """The strict reader: one exact pass over a JSONL file.
 
 Every byte is accounted for: lines = rows + quarantined + blank, and their bytes add up to the file. Memory
-does not grow with the file: 256 KiB blocks, one line at a time.
+does not grow with the file: 256 KiB blocks, one line at a time, and a limit on all that is collected.
 
 Source: the engine's telemetry schema, version 1 (life of the file, numbers, validation rules).
 """
@@ -9,31 +9,47 @@ Source: the engine's telemetry schema, version 1 (life of the file, numbers, val
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import msgspec
 
-from paraphina_wh.telemetry.judge import Breach, Verdict, extra_text, judge
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.telemetry.judge import LONGEST_PATH, Breach, Verdict, extra_text, judge, refusal
 from paraphina_wh.telemetry.record import Tick
 from paraphina_wh.telemetry.shape import TICKS, Contract
 
-BLOCK_BYTES = 1 << 18
-MAX_LINE_BYTES = 64 << 20
+BLOCK_BYTES: Final = 1 << 18
+MAX_LINE_BYTES: Final = 64 << 20
+LIMIT_NAME: Final = "PARAPHINA_WH_MAX_LINE"
+_LARGEST_LIMIT: Final = 1 << 30
+# What is kept of a line beyond the limit: enough to recognise it. The file and the offset lead to the rest.
+KEPT_BYTES: Final = 1 << 16
+# Longer lines go the exact way alone, which turns down those that would cost too much memory.
+LONGEST_FAST_LINE: Final = 1 << 20
+# Different undeclared fields that the ledger lists; OTHERS stands for all that come later.
+MOST_UNKNOWN: Final = 10_000
+OTHERS: Final = "*"
+# A file like this is no telemetry: reading on would cost time and disk, and say nothing new.
+MOST_BAD_LINES: Final = 100_000
+BAD_LINES_A_ROW: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
     """A line that breaks the contract: where it stands, what it holds, what is wrong.
 
-    line counts from 1, offset from 0; raw has no line end, and is cut at the limit when the line is too long.
+    line counts from 1, offset from 0; raw has no line end, and holds the start alone when the line is too long.
+    breaches: the first of them. size: bytes of the whole line, without its end.
     """
 
     line: int
     offset: int
     raw: bytes
     breaches: tuple[Breach, ...]
+    size: int
 
 
 @dataclass(slots=True)
@@ -51,8 +67,10 @@ class Ledger:
 
     lines = rows + quarantined + blank; the three *_bytes add up to bytes, line ends included.
     truncated: the last line is cut off (it counts as quarantined).
+    longest_line: bytes of the longest row, without its end.
     verbatim: a columnar reader may be given the file as it is: every line of it is a row.
-    unknown: path without list positions -> what was seen there.
+    unknown: path without list positions -> what was seen there; long paths are cut, and OTHERS stands for the rest
+             when there are too many.
     """
 
     lines: int = 0
@@ -118,20 +136,39 @@ def read_strict(
     *,
     find_duplicates: bool = True,
     hashed: bool = True,
-    max_line_bytes: int = MAX_LINE_BYTES,
+    max_line_bytes: int | None = None,
 ) -> Ledger:
     """Read a whole stream of decompressed bytes and return its ledger.
 
     find_duplicates: notice duplicate keys. They cost a third of the speed; an ingest leaves them to its
     columnar read, which refuses them, and repeats the pass with this on to name the line.
     hashed: compute the SHA-256 on the way; without, the ledger's is empty, for a caller that has it from elsewhere.
+    max_line_bytes: a longer line is a bad one, and its start is all that is held of it; by default `line_limit()`.
+    Raises: WarehouseError when a file is so bad that it cannot be what it is read as.
     """
     digest = hashlib.sha256()
-    ledger = _Pass(contract, sinks or Sinks(), find_duplicates, max_line_bytes).run(
+    limit = line_limit() if max_line_bytes is None else max_line_bytes
+    ledger = _Pass(contract, sinks or Sinks(), find_duplicates, limit).run(
         source, digest.update if hashed else lambda block: None
     )
     ledger.sha256 = digest.hexdigest() if hashed else ""
     return ledger
+
+
+def line_limit() -> int:
+    """Return how many bytes a line may have, its end not counted: $PARAPHINA_WH_MAX_LINE, else 64 MiB.
+
+    Raises: WarehouseError (exit code 2) when the variable says something else.
+    """
+    text = os.environ.get(LIMIT_NAME) or str(MAX_LINE_BYTES)
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    if not 1 <= limit <= _LARGEST_LIMIT:
+        raise WarehouseError(
+            f"{LIMIT_NAME}={text[:80]} is no number of bytes from 1 to {_LARGEST_LIMIT}",
+            f"leave it out for {MAX_LINE_BYTES}",
+            exit_code=2,
+        )
+    return limit
 
 
 class _Pass:
@@ -146,27 +183,36 @@ class _Pass:
 
     def run(self, source: IO[bytes], note: Callable[[bytes], None]) -> Ledger:
         ledger = self.ledger
-        for lines, complete, left_out in _lines(source, note, self.max_line):
-            if left_out:
-                self._slow(lines[0], None, complete, left_out)
+        for lines, complete, size in _lines(source, note, self.max_line):
+            if size > self.max_line:
+                self._refuse_long(lines[0], size, complete)
+            elif not any(lines):
+                # By the million where nothing but newlines was packed tight.
+                self._count_blank(len(lines), len(lines))
             else:
                 self._take(lines, complete)
         assert ledger.lines == ledger.rows + ledger.quarantined + ledger.blank
         return ledger
 
+    def _count_blank(self, lines: int, size: int) -> None:
+        self.ledger.lines += lines
+        self.ledger.blank += lines
+        self.ledger.bytes += size
+        self.ledger.blank_bytes += size
+
     def _take(self, lines: list[bytes], complete: bool) -> None:
         """Judge lines; the hot loop. Everything unusual about a line goes to `_slow`."""
         ledger, accept, last = self.ledger, self.accept, self.ledger.last_index
-        clean = self.sinks.clean
+        clean, fast = self.sinks.clean, min(self.max_line, LONGEST_FAST_LINE)
         for line in lines:
-            index = accept(line)
+            size = len(line)
+            index = accept(line) if 0 < size <= fast else None
             if index is None or last is None or index != last + 1 or not complete or b"\r" in line:
                 ledger.last_index = last
                 self._slow(line, index, complete)
                 last = ledger.last_index
                 continue
             last = index
-            size = len(line)
             ledger.rows += 1
             ledger.lines += 1
             ledger.row_bytes += size + 1
@@ -177,55 +223,66 @@ class _Pass:
                 clean.write(line + b"\n")
         ledger.last_index = last
 
-    def _slow(self, line: bytes, index: int | None, complete: bool, left_out: int = 0) -> None:
-        ledger = self.ledger
-        offset, size = ledger.bytes, len(line) + left_out + complete
-        ledger.lines += 1
-        ledger.bytes += size
-        ledger.longest_line = max(ledger.longest_line, len(line) + left_out)
-        if line.isspace() or not line:
-            ledger.blank += 1
-            ledger.blank_bytes += size
-            return
-        ledger.carriage_returns |= b"\r" in line
-        verdict = Verdict(index=index) if index is not None else self._judge(line)
-        cut = not verdict.parsed and not complete and line.lstrip().startswith(b"{")
-        self._check_order(verdict)
-        if verdict.breaches:
-            ledger.truncated |= cut
-            breaches = [Breach("", "cut off at the end of the file")] if cut else verdict.breaches
-            self._reject(line, size, offset, breaches)
+    def _slow(self, line: bytes, index: int | None, complete: bool) -> None:
+        ledger, size = self.ledger, len(line)
+        if size > self.max_line:
+            self._refuse_long(line, size, complete)
+        elif not line or line.isspace():
+            self._count_blank(1, size + complete)
         else:
-            self._admit(line, size, complete, verdict)
+            ledger.carriage_returns |= b"\r" in line
+            verdict = Verdict(index=index) if index is not None else judge(line, self.contract)
+            self._check_order(verdict)
+            if verdict.breaches:
+                self._reject(line, size, complete, verdict)
+            else:
+                self._admit(line, complete, verdict)
 
-    def _judge(self, line: bytes) -> Verdict:
-        if len(line) > self.max_line:
-            limit = f"longer than the limit of {self.max_line} bytes"
-            return Verdict(breaches=[Breach("", limit)], parsed=True)
-        return judge(line, self.contract)
+    def _refuse_long(self, start: bytes, size: int, complete: bool) -> None:
+        limit = f"longer than the limit of {self.max_line} bytes: {size}"
+        self._reject(start[:KEPT_BYTES], size, complete, refusal(limit))
+
+    def _count_line(self, size: int) -> int:
+        """Enter a line of so many bytes, its end included, and return where it begins."""
+        offset = self.ledger.bytes
+        self.ledger.lines += 1
+        self.ledger.bytes += size
+        return offset
 
     def _check_order(self, verdict: Verdict) -> None:
         index, last = verdict.index, self.ledger.last_index
         if index is not None and last is not None and index <= last:
-            verdict.breaches.append(Breach(self.contract.index, f"{index} is not above the previous {last}"))
+            verdict.add(Breach(self.contract.index, f"{index} is not above the previous {last}"))
 
-    def _reject(self, line: bytes, size: int, offset: int, breaches: list[Breach]) -> None:
-        self.ledger.quarantined += 1
-        self.ledger.quarantined_bytes += size
-        self.ledger.errors += len(breaches)
+    def _reject(self, line: bytes, size: int, complete: bool, verdict: Verdict) -> None:
+        ledger = self.ledger
+        offset = self._count_line(size + complete)
+        if verdict.cut and not complete and line.lstrip().startswith(b"{"):
+            ledger.truncated = True
+            verdict = refusal("cut off at the end of the file")
+        ledger.quarantined += 1
+        ledger.quarantined_bytes += size + complete
+        ledger.errors += verdict.errors
         if self.sinks.bad:
-            self.sinks.bad(BadLine(self.ledger.lines, offset, line[: self.max_line], tuple(breaches)))
+            self.sinks.bad(BadLine(ledger.lines, offset, line, tuple(verdict.breaches), size))
+        if ledger.quarantined > MOST_BAD_LINES and ledger.quarantined > BAD_LINES_A_ROW * ledger.rows:
+            raise WarehouseError(
+                f"gave up at line {ledger.lines}: {ledger.quarantined} lines break the contract, {ledger.rows} keep it",
+                f"is it {self.contract.name}?",
+            )
 
-    def _admit(self, line: bytes, size: int, complete: bool, verdict: Verdict) -> None:
-        ledger, index = self.ledger, verdict.index
+    def _admit(self, line: bytes, complete: bool, verdict: Verdict) -> None:
+        ledger, index, size = self.ledger, verdict.index, len(line)
         assert index is not None
+        self._count_line(size + complete)
         if ledger.first_index is None:
             ledger.first_index = index
         elif ledger.last_index is not None and index > ledger.last_index + 1:
             ledger.gaps += 1
         ledger.last_index = index
         ledger.rows += 1
-        ledger.row_bytes += size
+        ledger.row_bytes += size + complete
+        ledger.longest_line = max(ledger.longest_line, size)
         ledger.no_final_newline |= not complete
         if verdict.unknown:
             self._note_unknown(index, verdict.unknown)
@@ -234,12 +291,21 @@ class _Pass:
             self.sinks.clean.write(line.replace(b"\r", b" ") + b"\n")
 
     def _note_unknown(self, index: int, unknown: dict[str, Any]) -> None:
-        for path in {_without_positions(p): v for p, v in unknown.items()}:
-            self.ledger.unknown.setdefault(path, Unknown(self.ledger.lines)).count += 1
+        known, listed = self.ledger.unknown, set()
         for path, value in unknown.items():
-            self.ledger.unknown[_without_positions(path)].types.add(_json_type(value))
+            name = self._listed(path)
+            known.setdefault(name, Unknown(self.ledger.lines)).types.add(_json_type(value))
+            listed.add(name)
+        for name in listed:
+            known[name].count += 1
         if self.sinks.extra:
             self.sinks.extra(index, extra_text(unknown))
+
+    def _listed(self, path: str) -> str:
+        """Return the name under which the ledger counts an undeclared field."""
+        name = _without_positions(path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…")
+        known = self.ledger.unknown
+        return name if name in known or len(known) < MOST_UNKNOWN else OTHERS
 
 
 def _fast_path(contract: Contract, find_duplicates: bool) -> Callable[[bytes], int | None]:
@@ -256,54 +322,52 @@ def _fast_path(contract: Contract, find_duplicates: bool) -> Callable[[bytes], i
             record = decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        # Kept as JSON text, so the columnar read does not look for duplicate keys in them.
+        # Any JSON: the decoder knows no limit of depth and size for it, and the columnar read, which keeps it as
+        # text, does not look for duplicate keys in it.
         if record.policy_action_raw or record.policy_action_applied:
-            return None
-        return record.t
-
-    def accept_without_duplicates(line: bytes) -> int | None:
-        try:
-            record = decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         # Without escapes every quote delimits a key or a string: a record written back has fewer of them
         # exactly when the decoder dropped one of two equal keys.
-        encode_into(record, scratch)
-        if b"\\" in line or line.count(b'"') != scratch.count(b'"'):
-            return None
+        if find_duplicates:
+            encode_into(record, scratch)
+            if b"\\" in line or line.count(b'"') != scratch.count(b'"'):
+                return None
         return record.t
 
-    return accept_without_duplicates if find_duplicates else accept
+    return accept
 
 
 def _lines(source: IO[bytes], note: Callable[[bytes], None], max_line: int) -> Iterator[tuple[list[bytes], bool, int]]:
-    """Yield (lines without line end, whether they had one, bytes left out).
+    """Yield (lines without line end, whether they had one, bytes of the first).
 
-    A line longer than the limit comes alone and keeps one byte more than the limit.
+    A line longer than the limit comes alone, and of one that goes on beyond its block the start alone.
     """
     held = bytearray()
-    left_out = 0
+    size = 0
     while block := source.read(BLOCK_BYTES):
         note(block)
         lines = block.split(b"\n")
         tail = lines.pop()
-        if lines and (held or left_out):
-            left_out += _hold(held, lines.pop(0), max_line)
-            yield [bytes(held)], True, left_out
-            held.clear()
-            left_out = 0
+        if lines and size:
+            size = _hold(held, size, lines.pop(0), max_line)
+            line, held = bytes(held), bytearray()
+            yield [line], True, size
+            size = 0
         if lines:
             yield lines, True, 0
-        left_out += _hold(held, tail, max_line)
-    if held:
-        yield [bytes(held)], False, left_out
+        size = _hold(held, size, tail, max_line)
+    if size:
+        yield [bytes(held)], False, size
 
 
-def _hold(held: bytearray, piece: bytes, max_line: int) -> int:
-    """Append a piece of a line up to the limit and one byte; return how many bytes did not fit."""
-    room = max_line + 1 - len(held)
-    held += piece[:room]
-    return max(0, len(piece) - room)
+def _hold(held: bytearray, size: int, piece: bytes, max_line: int) -> int:
+    """Append a piece to what is held of a line, and return the size of the line so far."""
+    if size + len(piece) <= max_line:
+        held += piece
+    else:
+        held += piece[:KEPT_BYTES]
+        del held[KEPT_BYTES:]
+    return size + len(piece)
 
 
 def _without_positions(path: str) -> str:
