@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,12 +31,12 @@ class Batches(Protocol):
         """Yield the frames."""
 
 
-def csv_chunks(frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
-    """Yield CSV text, the header once; the frames have the same columns."""
+def csv_chunks(frames: Iterable[pl.DataFrame], *, spreadsheet_safe: bool = False) -> Iterator[bytes]:
+    """Yield CSV text, the header once; the frames have the same columns. spreadsheet_safe: as `csv_bytes`."""
     header = 0
     for frame in frames:
-        yield csv_bytes(frame)[header:]
-        header = header or len(csv_bytes(frame.clear()))
+        yield csv_bytes(frame, spreadsheet_safe=spreadsheet_safe)[header:]
+        header = header or len(csv_bytes(frame.clear(), spreadsheet_safe=spreadsheet_safe))
 
 
 def json_chunks(frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
@@ -66,20 +67,28 @@ def in_section(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(pl.lit(name).alias("section"), pl.all())
 
 
-CHUNKS = {"csv": csv_chunks, "json": json_chunks, "jsonl": jsonl_chunks}
+_CHUNKS = {"csv": csv_chunks, "json": json_chunks, "jsonl": jsonl_chunks}
 
 
-def writer_of(path: Path) -> Callable[[Batches, Path], int]:
+def chunks_of(form: str, *, spreadsheet_safe: bool = False) -> Callable[[Iterable[pl.DataFrame]], Iterator[bytes]]:
+    """Return the function that turns frames into text: `csv`, `json` or `jsonl`. spreadsheet_safe: of CSV alone."""
+    if form == "csv":
+        return partial(csv_chunks, spreadsheet_safe=spreadsheet_safe)
+    return _CHUNKS[form]
+
+
+def writer_of(path: Path, *, spreadsheet_safe: bool = False) -> Callable[[Batches, Path], int]:
     """Return the function that writes batches to a file of this name and returns the number of rows.
 
+    spreadsheet_safe: of CSV alone.
     Raises: WarehouseError (exit code 2) for an ending that is not known.
     """
     ending = path.suffix.lower().removeprefix(".")
     if ending == "parquet":
         return write_parquet
-    if ending in CHUNKS:
-        return lambda batches, target: _write_text(CHUNKS[ending], batches, target)
-    known = ", ".join(f".{name}" for name in ("parquet", *CHUNKS))
+    if ending in _CHUNKS:
+        return partial(_write_text, chunks_of(ending, spreadsheet_safe=spreadsheet_safe))
+    known = ", ".join(f".{name}" for name in ("parquet", *_CHUNKS))
     raise WarehouseError(f"cannot tell the form of {path} from its ending", f"endings known: {known}", exit_code=2)
 
 

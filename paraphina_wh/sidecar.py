@@ -71,7 +71,8 @@ def stem(telemetry: Path) -> str:
     """Return the name of a telemetry file without its endings: `a_r1.jsonl.gz` -> `a_r1`."""
     name = telemetry.name
     for ending in (".gz", ".zst", ".jsonl", ".ndjson"):
-        name = name.removesuffix(ending)
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
     return name
 
 

@@ -5,25 +5,43 @@ Columnar throughout: DuckDB writes numbers as Python does, Polars quotes and joi
 
 from __future__ import annotations
 
-import duckdb
 import polars as pl
 import polars.selectors as cs
 
+from paraphina_wh.scratch import scratch_database
+
 _NEEDS_QUOTES = '[",\r\n]'
+# What a spreadsheet takes for a formula: one of these signs, wide or not, where a cell begins. Cells begin after what
+# separates them, which is a semicolon or a tab in other countries, and spreadsheets look past blanks and controls.
+# Source: OWASP, CSV injection.
+_SKIPPED = r"[\x00-\x08\x0b\x0c\x0e-\x20\x7f-\xa0\u00ad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
+_FORMULA = rf"(\A|[;\t\r\n])({_SKIPPED}*)([=+\-@\uff1d\uff0b\uff0d\uff20])"
+_BEGINS_A_CELL = r"\A[\t\r\n]"
 
 
-def csv_bytes(frame: pl.DataFrame) -> bytes:
+def csv_bytes(frame: pl.DataFrame, *, spreadsheet_safe: bool = False) -> bytes:
     """Return a frame as CSV: comma, header row, LF, UTF-8, minimal quoting, as Python's csv module writes it.
 
     Floats are shortest round-trip with `.0`, booleans `True`/`False`, null and NaN an empty cell, lists and
     structs JSON text. In a table of one column an empty cell is `""`, lest the row look like a blank line.
+    spreadsheet_safe: an apostrophe stands before every text, in names of columns too, that a spreadsheet would take
+    for a formula, and all texts are quoted; numbers stay as they are.
     Source: the engine contract, section on run records.
     """
     empty = '""' if frame.width == 1 else ""
-    cells = cell_texts(frame).select(_quoted(pl.all(), empty))
-    rows = list(cells.select(pl.concat_str(pl.all(), separator=",")).to_series()) if frame.width else []
-    header = ",".join(pl.select(_quoted(pl.lit(name), empty)).item() for name in frame.columns)
-    return ("\n".join([header, *rows]) + "\n").encode()
+    names, cells = pl.Series(frame.columns, dtype=pl.String).to_frame(), cell_texts(frame)
+    if spreadsheet_safe:
+        header = names.select(_disarmed(pl.all(), empty))
+        # By place: a name may be anything, and some names mean several columns to Polars.
+        numbers = [kind.is_numeric() for kind in frame.dtypes]
+        quoted = cells.select(
+            (_quoted if is_number else _disarmed)(pl.nth(place), empty).alias(f"c{place}")
+            for place, is_number in enumerate(numbers)
+        )
+    else:
+        header, quoted = names.select(_quoted(pl.all(), empty)), cells.select(_quoted(pl.all(), empty))
+    rows = list(quoted.select(pl.concat_str(pl.all(), separator=",")).to_series()) if frame.width else []
+    return ("\n".join([",".join(header.to_series()), *rows]) + "\n").encode()
 
 
 def cell_texts(frame: pl.DataFrame) -> pl.DataFrame:
@@ -37,7 +55,7 @@ def cell_texts(frame: pl.DataFrame) -> pl.DataFrame:
     # Names may be anything at all; DuckDB sees places instead.
     numbered = plain.rename({name: f"c{place}" for place, name in enumerate(plain.columns)}, strict=True)
     casts = (_text_of(f"c{place}", kind) for place, kind in enumerate(plain.dtypes))
-    with duckdb.connect(":memory:") as connection:
+    with scratch_database() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("numbered", numbered.to_arrow())
         texts: pl.DataFrame = connection.sql(f"SELECT {', '.join(casts)} FROM numbered").pl()
@@ -50,11 +68,21 @@ def _text_of(column: str, kind: pl.DataType) -> str:
 
 
 def _quoted(text: pl.Expr, empty: str) -> pl.Expr:
-    doubled = pl.lit('"') + text.str.replace_all('"', '""', literal=True) + pl.lit('"')
     return (
         pl.when((text != "") & ~text.str.contains(_NEEDS_QUOTES))
         .then(text)
         .when(text != "")
-        .then(doubled)
+        .then(_in_quotes(text))
         .otherwise(pl.lit(empty))
     )
+
+
+def _disarmed(text: pl.Expr, empty: str) -> pl.Expr:
+    """Return texts in quotes, with an apostrophe wherever a spreadsheet could see the start of a formula."""
+    harmless = text.str.replace_all(_FORMULA, "${1}'${2}${3}")
+    started = pl.when(text.str.contains(_BEGINS_A_CELL)).then(pl.lit("'") + harmless).otherwise(harmless)
+    return pl.when(text != "").then(_in_quotes(started)).otherwise(pl.lit(empty))
+
+
+def _in_quotes(text: pl.Expr) -> pl.Expr:
+    return pl.lit('"') + text.str.replace_all('"', '""', literal=True) + pl.lit('"')

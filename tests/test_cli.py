@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -152,6 +154,47 @@ def test_names_the_terminal_cannot_show_are_escaped(command: Command, tmp_path: 
 )
 def test_printable(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+# The process
+
+
+def interrupted_after(module: str, folder: Path) -> tuple[int, list[str]]:
+    """Send Ctrl-C to a command that has just loaded a module; return its exit code and what it said."""
+    command = [sys.executable, "-X", "importtime", "-m", "paraphina_wh", "status"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(text for text in process.stderr if text.endswith(f" {module}\n"))
+        process.send_signal(signal.SIGINT)
+        _, talk = process.communicate(timeout=60)
+    return process.returncode, [text for text in talk.splitlines() if not text.startswith("import time:")]
+
+
+def test_ctrl_c_while_libraries_load_ends_like_any_other(tmp_path: Path) -> None:
+    said = ["error: interrupted", "hint: what was committed stays; repeat the same command to go on from there"]
+    moments = ("click._compat", "paraphina_wh.cli", "numpy._core", "pyarrow.lib", "polars._reexport", "_duckdb")
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(lambda module: interrupted_after(module, tmp_path), moments))
+    assert ends == [(130, said)] * len(moments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("--version >&- <&-", 0, ""),
+        ("status --format csv >&- 2>&-", 0, ""),
+        (
+            "--help > /dev/full",
+            1,
+            "error: no space left on device\nhint: free some disk space and repeat the command\n",
+        ),
+        ("chek 2> /dev/full", 2, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(tmp_path: Path, arguments: str, code: int, said: str) -> None:
+    shell = f"{sys.executable} -m paraphina_wh {arguments}"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
 
 
 # Progress

@@ -11,13 +11,18 @@ COMMANDS = {
     "run": "paraphina_wh.cli.run:run",
     "ingest": "paraphina_wh.cli.ingest:ingest",
     "forget": "paraphina_wh.cli.ingest:forget",
+    "quarantine": "paraphina_wh.cli.quarantine:quarantine",
     "rerun": "paraphina_wh.cli.rerun:rerun",
     "query": "paraphina_wh.cli.query:query",
     "summary": "paraphina_wh.cli.summary:summary",
     "export": "paraphina_wh.cli.export:export",
     "dataset": "paraphina_wh.cli.dataset:dataset",
     "check": "paraphina_wh.cli.check:check",
+    "repair": "paraphina_wh.cli.maintenance:repair",
+    "compact": "paraphina_wh.cli.maintenance:compact",
+    "gc": "paraphina_wh.cli.maintenance:gc",
     "status": "paraphina_wh.cli.status:status",
+    "drift": "paraphina_wh.cli.drift:drift",
     "schema": "paraphina_wh.cli.schema:schema",
 }
 

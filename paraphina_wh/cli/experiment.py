@@ -8,7 +8,7 @@ import click
 
 from paraphina_wh.cli.ingest import tell
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
-from paraphina_wh.cli.output import notice, print_frame
+from paraphina_wh.cli.output import notice, print_frame, printable
 from paraphina_wh.cli.sessions import engine_options, grid_options, tell_engine, told_progress
 from paraphina_wh.warehouse import Warehouse
 
@@ -46,7 +46,7 @@ def _help(name: str, experiment: Experiment) -> str:
         "Runs what is missing of the grid, takes everything in and writes the tables. Repeating the command resumes. "
         "Exit code 1 when a run failed."
     )
-    examples(f"paraphina-wh run {name} --dry-run")(text)
+    examples(f"paraphina-wh run {printable(name)} --dry-run")(text)
     return text.__doc__
 
 

@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 
 import click
 
+from paraphina_wh import interrupt
 from paraphina_wh.cli.options import Settings
-from paraphina_wh.cli.output import printable
-from paraphina_wh.errors import WarehouseError
-
-INTERRUPTED = 130
+from paraphina_wh.cli.output import say
+from paraphina_wh.errors import WarehouseError, machine_error
+from paraphina_wh.escape import is_utf8, printable, printable_lines
 
 
 class CommandGroup(click.Group):
@@ -38,6 +38,15 @@ class CommandGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant, under a name that can be shown; a name that is no text is no command."""
+        if not is_utf8(args[0]):
+            raise click.UsageError(f"not UTF-8: {args[0]}", ctx)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name and printable(name), command, rest
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a WarehouseError ends it with its text and its exit code."""
         try:
@@ -46,15 +55,9 @@ class CommandGroup(click.Group):
             sys.stdout.flush()
         except WarehouseError as error:
             if ctx.ensure_object(Settings).debug:
-                traceback.print_exc()
+                click.echo(printable_lines(traceback.format_exc()), err=True, nl=False)
             complain(error.message, error.hint)
             ctx.exit(error.exit_code)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            complain("no space left on device", "free some disk space and repeat the command")
-            _drop_stdout()
-            ctx.exit(1)
         except KeyboardInterrupt:
             _interrupted(ctx)
         except RuntimeError as error:
@@ -75,15 +78,37 @@ class CommandGroup(click.Group):
             sys.exit(error.exit_code)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "paraphina-wh"
-            complain(error.format_message(), f"{command} --help")
+            # click lists choices a line each.
+            complain(error.format_message().replace("\n\t", " "), f"{command} --help")
             sys.exit(error.exit_code)
-        except click.Abort:
-            sys.exit(INTERRUPTED)
+        except _system_errors() as error:
+            problem = _machine_error(error)
+            if problem is None:
+                raise
+            complain(problem.message, problem.hint)
+            _drop_stdout()
+            sys.exit(1)
+        except (click.Abort, KeyboardInterrupt):
+            complain(interrupt.MESSAGE, interrupt.HINT)
+            sys.exit(interrupt.EXIT_CODE)
 
 
 def _interrupted(ctx: click.Context) -> NoReturn:
-    complain("interrupted", "what was committed stays; repeat the same command to go on from there")
-    ctx.exit(INTERRUPTED)
+    complain(interrupt.MESSAGE, interrupt.HINT)
+    ctx.exit(interrupt.EXIT_CODE)
+
+
+def _system_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of the system, and those in which DuckDB, if it was loaded, wraps them."""
+    duckdb = sys.modules.get("duckdb")
+    return (OSError, duckdb.IOException, duckdb.TransactionException) if duckdb else (OSError,)
+
+
+def _machine_error(error: Exception) -> WarehouseError | None:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        # Of stdout: what was printed so far is no longer whole.
+        return WarehouseError("no space left on device", "free some disk space and repeat the command")
+    return machine_error(error)
 
 
 def _drop_stdout() -> None:
@@ -93,6 +118,6 @@ def _drop_stdout() -> None:
 
 def complain(message: str, hint: str = "") -> None:
     """Write an error and the next step to stderr."""
-    click.echo(f"error: {printable(message)}", err=True)
+    say(f"error: {message}")
     if hint:
-        click.echo(f"hint: {printable(hint)}", err=True)
+        say(f"hint: {hint}")

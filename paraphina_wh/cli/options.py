@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import update_wrapper
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from paraphina_wh.escape import is_utf8
 from paraphina_wh.warehouse import Warehouse, locate
 
 P = ParamSpec("P")
@@ -17,6 +19,7 @@ R = TypeVar("R")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FORMATS = ("table", "csv", "json", "jsonl", "markdown")
+_SPREADSHEET_SAFE = "paraphina_wh.spreadsheet_safe"
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,60 @@ class Settings:
 
 
 def pass_warehouse(command: Callable[Concatenate[Warehouse, P], R]) -> Callable[P, R]:
-    """Give a command the warehouse of --root and --warehouse as its first argument."""
+    """Give a command the warehouse of --root and --warehouse as its first argument; its other ones must be UTF-8."""
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        settings = click.get_current_context().find_object(Settings) or Settings()
-        return command(locate(settings.root, settings.warehouse), *args, **kwargs)
+        return command(current_warehouse(), *args, **kwargs)
 
     return update_wrapper(run, command)
 
 
+def current_warehouse() -> Warehouse:
+    """Return the warehouse that the command is about, for commands that do not always need one."""
+    context = click.get_current_context()
+    _check_texts(context)
+    settings = context.find_object(Settings) or Settings()
+    warehouse = locate(settings.root, settings.warehouse)
+    _tell_damage(warehouse)
+    return warehouse
+
+
+def _tell_damage(warehouse: Warehouse) -> None:
+    """Warn that answers go without damaged files, as long as `repair` has some put aside."""
+    aside = warehouse.quarantine / "files"
+    if aside.is_dir() and any(path.is_file() for path in aside.rglob("*")):
+        click.echo("warning: damaged files were put aside, answers go without them: `paraphina-wh check`", err=True)
+
+
+def _check_texts(context: click.Context) -> None:
+    """Raise a usage error for an argument that is not UTF-8: no table, label or JSON could hold it.
+
+    Any number of paths, as a shell's `*` gives them, is another matter: the command judges each file by itself.
+    """
+    for param in context.command.params:
+        if isinstance(param.type, click.Path) and param.nargs == -1:
+            continue
+        for text in _texts(context.params.get(param.name or "")):
+            if not is_utf8(text):
+                raise click.BadParameter(f"not UTF-8: {text}", context, param)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str | Path):
+        yield str(value)
+    elif isinstance(value, Mapping):
+        yield from _texts((*value, *value.values()))
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _texts(each)
+
+
 def format_option(command: Command) -> Command:
-    """Add `--format` to a command that prints rows."""
+    """Add `--format` and `--spreadsheet-safe` to a command that prints rows."""
+    return _format_option(_spreadsheet_option(command))
+
+
+def _format_option(command: Command) -> Command:
     return click.option(
         "--format",
         "style",
@@ -49,6 +95,26 @@ def format_option(command: Command) -> Command:
         show_default=True,
         help="Form of the rows on stdout.",
     )(command)
+
+
+def _spreadsheet_option(command: Command) -> Command:
+    return click.option(
+        "--spreadsheet-safe",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_spreadsheet_safe,
+        help="In CSV, put an apostrophe before text that a spreadsheet would run as a formula.",
+    )(command)
+
+
+def _note_spreadsheet_safe(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    context.meta[_SPREADSHEET_SAFE] = wanted
+
+
+def is_spreadsheet_safe() -> bool:
+    """Tell whether --spreadsheet-safe was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_SPREADSHEET_SAFE))
 
 
 def examples(*lines: str) -> Callable[[Command], Command]:

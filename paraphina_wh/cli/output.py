@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from paraphina_wh.cli.options import Settings
+from paraphina_wh.cli.options import Settings, is_spreadsheet_safe
+from paraphina_wh.escape import markdown_text
+from paraphina_wh.escape import printable as printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,19 +32,18 @@ def is_quiet() -> bool:
 def notice(text: str) -> None:
     """Write a line to stderr, unless --quiet was given."""
     if not is_quiet():
-        click.echo(printable(text), err=True)
+        say(text)
 
 
 def warn(text: str) -> None:
     """Write a warning to stderr; --quiet does not silence it."""
-    click.echo(f"warning: {printable(text)}", err=True)
+    say(f"warning: {text}")
 
 
-def printable(text: str) -> str:
-    """Return a text with control characters escaped: what stands in the data must not steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def say(text: str) -> None:
+    """Write a line to stderr, made printable. Talk that nobody can hear fails nothing."""
+    with suppress(OSError):
+        click.echo(printable(text), err=True)
 
 
 def print_frame(frame: pl.DataFrame, style: str = "table", title: str = "") -> None:
@@ -61,9 +63,9 @@ def print_frames(
     elif style == "markdown":
         _write(line.encode() for line in _markdown(frames))
     else:
-        from paraphina_wh.formats import CHUNKS
+        from paraphina_wh.formats import chunks_of
 
-        _write(CHUNKS[style](frames))
+        _write(chunks_of(style, spreadsheet_safe=is_spreadsheet_safe())(frames))
 
 
 def _write(chunks: Iterable[bytes]) -> None:
@@ -82,7 +84,7 @@ def _print_table(frames: Iterable[pl.DataFrame], limit: int | None, title: str) 
         rows_left = None if rows_left is None else rows_left - len(taken[-1])
         if rows_left is not None and rows_left < 0:
             break
-    table = pl.concat(taken)
+    table, title = pl.concat(taken), printable(title)
     if limit is not None and len(table) > limit:
         table = table.head(limit)
         warn(f"the first {limit} rows are shown; --limit N, --format csv or -o FILE gives more")
@@ -133,25 +135,25 @@ def _columns_that_fit(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(frame.columns[: max(1, room)])
 
 
-def _cells(frame: pl.DataFrame) -> Iterator[list[str]]:
+def _cells(frame: pl.DataFrame, shown: Callable[[str], str] = printable) -> Iterator[list[str]]:
     """Yield the rows as texts that are safe to show; null is empty."""
     from paraphina_wh.text import cell_texts
 
     for row in cell_texts(frame).iter_rows():
-        yield ["" if cell is None else printable(cell) for cell in row]
+        yield ["" if cell is None else shown(cell) for cell in row]
 
 
 def _markdown(frames: Iterable[pl.DataFrame]) -> Iterator[str]:
     for n, frame in enumerate(frames):
         if n == 0:
-            yield _markdown_row(map(printable, frame.columns))
+            yield _markdown_row(map(markdown_text, frame.columns))
             yield _markdown_row("--:" if kind.is_numeric() else "---" for kind in frame.dtypes)
-        for row in _cells(frame):
+        for row in _cells(frame, markdown_text):
             yield _markdown_row(row)
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    return "| " + " | ".join(cells) + " |\n"
 
 
 def print_sections(sections: Mapping[str, pl.DataFrame], style: str = "table") -> None:

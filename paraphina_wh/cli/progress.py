@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import click
-
-from paraphina_wh.cli.output import is_quiet
+from paraphina_wh.cli.output import is_quiet, say
+from paraphina_wh.escape import printable
 
 LINE_EVERY_S = 5.0
 
@@ -31,6 +30,7 @@ def progress(total: int | None = None, *, unit: str = "files", label: str = "") 
 
     total: number of units, None while it is not known.
     """
+    label = printable(label)
     if is_quiet():
         yield _Silent()
     elif sys.stderr.isatty():
@@ -66,7 +66,7 @@ class _Lines:
         now = time.monotonic()
         if now - self._last >= LINE_EVERY_S:
             self._last = now
-            click.echo(progress_line(self._label, self._unit, self._done, self._total, now - self._began), err=True)
+            say(progress_line(self._label, self._unit, self._done, self._total, now - self._began))
 
     def set_total(self, total: int) -> None:
         """Note the total."""

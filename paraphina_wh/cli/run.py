@@ -8,6 +8,7 @@ import click
 
 from paraphina_wh.cli.group import CommandGroup
 from paraphina_wh.cli.options import examples
+from paraphina_wh.escape import printable
 
 COMMANDS = {
     "exp06": "paraphina_wh.cli.analysis:exp06",
@@ -71,8 +72,8 @@ def _start_file(context: click.Context, _: click.Parameter, name: str | None) ->
     settings = context.find_object(Settings) or Settings()
     path = write_starter(locate(settings.root, settings.warehouse), name)
     shown = os.path.relpath(path)
-    click.echo(shown)
-    click.echo(f"next: edit {shown}, then `paraphina-wh run {shown} --dry-run`", err=True)
+    click.echo(printable(shown))
+    click.echo(printable(f"next: edit {shown}, then `paraphina-wh run {shown} --dry-run`"), err=True)
     context.exit()
 
 

@@ -59,6 +59,14 @@ _INT: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _INT_MAX: Final = 2**63 - 1
 
 
+def is_of_overlay(name: str) -> bool:
+    """Tell whether a variable of the environment is part of what an engine is given.
+
+    Every `PARAPHINA_*` is, known or not, but for the settings of this program.
+    """
+    return name.startswith(PREFIX) and not (name.startswith(f"{PREFIX}WH_") or name == f"{PREFIX}ENGINE")
+
+
 def check_knobs(overlay: Mapping[str, object]) -> dict[str, str]:
     """Return the overlay as the engine will read it: full `PARAPHINA_*` names, values as text.
 

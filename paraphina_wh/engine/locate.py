@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -94,12 +95,13 @@ def _reference(notice: str | None) -> Engine:
         raise WarehouseError("the embedded reference engine is not installed", exit_code=2)
     source = Path(spec.origin)
     folder = source.parent if spec.submodule_search_locations else None
+    sha256 = _hash_sources(sorted(folder.rglob("*.py")) if folder else [source], source.parent)
     return Engine(
         command=command,
         kind="reference",
         path=str(folder or source),
-        sha256=_hash_sources(sorted(folder.rglob("*.py")) if folder else [source], source.parent),
-        version=_version(command),
+        sha256=sha256,
+        version=_version_of_sources(command, sha256),
         git_commit=None,
         notice=notice,
     )
@@ -112,6 +114,12 @@ def _hash_sources(files: Sequence[Path], folder: Path) -> str:
         digest.update(f"{file.relative_to(folder).as_posix()} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+@cache
+def _version_of_sources(command: tuple[str, ...], sha256: str) -> str | None:
+    """Return the version; the same sources say the same, so that a session of many runs asks them once."""
+    return _version(command)
 
 
 def _version(command: tuple[str, ...]) -> str | None:
