@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test fix bench clean
+.PHONY: help demo test fix bench torture mutants clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -15,6 +15,10 @@ help: ## show the targets
 
 .venv/dev: .venv/base
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+.venv/torture: .venv/dev
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[torture]'
 	touch $@
 
 demo: .venv/base ## run the main job on the embedded engine in ./demo and show what it made
@@ -36,6 +40,12 @@ fix: .venv/dev ## format, and mend what the linter can
 
 bench: .venv/dev ## measure against the yardsticks and write docs/benchmarks.md
 	$(BIN)/python -m bench
+
+torture: .venv/torture ## attack everything at full length, about 20 minutes, and print the figures
+	$(BIN)/python -m tests.torture
+
+mutants: .venv/torture ## change the reader and the commit path in small ways that their tests must notice
+	$(BIN)/python -m tests.torture.mutants
 
 clean: ## remove what can be made again
 	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import polars as pl
 
 from paraphina_wh.catalog import view_sql
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.scratch import scratch_database
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Look:
 @cache
 def min_runs() -> int:
     """Return how many independent runs a mean needs for a verdict: that of the view `evidence_settings`."""
-    with duckdb.connect(":memory:") as connection:
+    with scratch_database() as connection:
         connection.execute(view_sql("evidence_settings", Path()))
         [(runs,)] = connection.execute("SELECT min_runs FROM evidence_settings").fetchall()
     return int(runs)

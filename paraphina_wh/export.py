@@ -8,7 +8,7 @@ from urllib.parse import quote
 import polars as pl
 
 from paraphina_wh.alignment import Alignment, align
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.datasets import append_research_rows, open_dataset, research_lines
 from paraphina_wh.datasets.rows import ALL_ROWS, Selection
@@ -70,6 +70,7 @@ def export_summary(warehouse: Warehouse, summary: Summary, *, out: Path | None =
     return _write(out or warehouse.root / SUMMARY_TEXT, summary_text(summary).encode())
 
 
+@steady
 def export_runs(warehouse: Warehouse, experiment: str, *, out: Path | None = None) -> Path:
     """Write all columns of `runs` for an experiment as CSV, by default `runs/<experiment>/<experiment>_runs.csv`.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
-from paraphina_wh.catalog import connect, sql_folder
+from paraphina_wh.catalog import connect, sql_folder, steady
 from paraphina_wh.warehouse import Warehouse
 
 _VIEWS = ("run_ledger", "runs", "dataset_rows", "mc_runs", "imported_summaries")
 SECTIONS = ("totals", "experiments", "datasets", "imported", "unknown_fields", "problems")
 
 
+@steady
 def read_status(warehouse: Warehouse) -> dict[str, pl.DataFrame]:
     """Return section -> rows, as the files in sql/status/ define them; all but `totals` may be empty."""
     with connect(warehouse, views=_VIEWS) as connection:

@@ -12,6 +12,7 @@ import polars as pl
 from paraphina_wh.datasets import dataset_file, read_dataset
 from paraphina_wh.datasets.read import count_reference_runs, count_skipped
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.escape import printable
 from paraphina_wh.warehouse import Warehouse
 
 REFERENCE_NOTE = "engine: reference — not evidence about the real engine"
@@ -128,7 +129,7 @@ def _profile_block(profiles: pl.DataFrame) -> list[str]:
         f"{'profile':12} {'runs':>4} {'final_pnl_mean':>14} {'final_pnl_med':>13} {'max_dd_mean':>12} {'kill_frac':>9}"
     )
     rows = (
-        f"{row['profile'] or 'n/a':12} {row['n_runs']:4d} {_number(row['final_pnl_mean'], 14)}"
+        f"{printable(row['profile'] or 'n/a'):12} {row['n_runs']:4d} {_number(row['final_pnl_mean'], 14)}"
         f" {_number(row['final_pnl_median'], 13)} {_number(row['max_drawdown_mean'], 12)} {row['kill_frac']:9.3f}"
         for row in profiles.iter_rows(named=True)
     )
@@ -146,7 +147,7 @@ def _ranking_block(runs: pl.DataFrame) -> list[str]:
 
 
 def _cut(text: str | None, width: int) -> str:
-    return f"{(text or 'n/a')[:width]:{width}}"
+    return f"{printable(text or 'n/a')[:width]:{width}}"
 
 
 def _number(value: float | None, width: int = 0) -> str:

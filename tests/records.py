@@ -68,4 +68,5 @@ def edited(old: str, new: str | bytes, **more: Any) -> bytes:
 
 def run_of(ticks: int) -> bytes:
     """Return a good run of some ticks."""
-    return b"".join(line(t=t) for t in range(ticks))
+    before, after = line(t=-1).split(b'"t":-1')
+    return b"".join(b'%b"t":%d%b' % (before, t, after) for t in range(ticks))

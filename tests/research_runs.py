@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 import pytest
 
 from paraphina_wh.catalog import set_up
 from paraphina_wh.commit import publish, staging_folder
+from paraphina_wh.scratch import scratch_database
 from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
 from tests.conftest import RECORDED
 
@@ -64,7 +64,7 @@ def add_runs(warehouse: Warehouse, rows: Iterable[Row], *, experiment: str = "ex
     defaults = {"event": "run", "status": "ok", "batch_id": batch, "engine": "external"}
     full = [{"run_id": f"id-{row['label']}", **defaults, **row} for row in rows]
     schema = sql_text(str(warehouse.runs_file("any", "schema")))
-    with duckdb.connect() as connection, staging_folder(warehouse.staging, batch) as staging:
+    with scratch_database() as connection, staging_folder(warehouse.staging, batch) as staging:
         connection.execute(f"CREATE TABLE batch AS SELECT * FROM read_parquet({schema}, hive_partitioning = false)")
         connection.register("new_rows", pl.DataFrame(full, infer_schema_length=None).to_arrow())
         connection.execute("INSERT INTO batch BY NAME SELECT * FROM new_rows")

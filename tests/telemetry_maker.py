@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from paraphina_wh.catalog import connect, view_names
 from paraphina_wh.ingest import Options, Report, ingest_paths
+from paraphina_wh.reference_engine.cli import main as run_reference_engine
 from paraphina_wh.warehouse import Warehouse
 
 # What an ingest writes into `runs` about itself: different every time.
@@ -34,18 +34,13 @@ def sidecar(base: Path, **fields: Any) -> Path:
 
 
 def reference_run(telemetry: Path, *, ticks: int, seed: int, knobs: Mapping[str, str] | None = None) -> Path:
-    """Run the reference engine; the profile is the start of the file name, stdout goes beside the telemetry."""
-    telemetry.parent.mkdir(parents=True, exist_ok=True)
+    """Run the reference engine, in this process; the profile is the start of the file name, stdout goes beside it."""
     given = {"TELEMETRY_MODE": "jsonl", "TELEMETRY_PATH": str(telemetry), **(knobs or {})}
-    profile = telemetry.name.split("_")[0]
-    options = ["--ticks", str(ticks), "--seed", str(seed), "--profile", profile]
-    done = subprocess.run(
-        [sys.executable, "-m", "paraphina_wh.reference_engine", *options],
-        env={**os.environ, **{f"PARAPHINA_{name}": value for name, value in given.items()}},
-        capture_output=True,
-        check=True,
-    )
-    write(telemetry.with_suffix(".stdout.txt"), done.stdout)
+    options = ["--ticks", str(ticks), "--seed", str(seed), "--profile", telemetry.name.split("_")[0]]
+    stdout = io.TextIOWrapper(io.BytesIO())
+    with redirect_stdout(stdout), redirect_stderr(io.StringIO()):
+        assert run_reference_engine(options, {f"PARAPHINA_{name}": value for name, value in given.items()}) == 0
+    write(telemetry.with_suffix(".stdout.txt"), stdout.buffer.getvalue())
     return telemetry
 
 

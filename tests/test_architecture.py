@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,17 @@ LAYERS = [
     ["experiments"],
     [
         *("ingest", "engine", "datasets", "presets", "rerun", "export", "summary", "alignment", "evidence"),
-        *("query", "check", "status", "dictionary"),
+        *("query", "sandbox", "check", "status", "dictionary", "quarantine", "maintenance", "drift"),
     ],
-    ["catalog", "sidecar", "ledger", "tables", "candidates"],
-    ["warehouse", "telemetry", "commit", "formats", "text"],
-    ["errors"],
+    ["catalog", "sidecar", "ledger", "tables", "candidates", "promoted", "tick_views"],
+    ["warehouse", "telemetry", "commit", "records", "failpoints", "formats", "text"],
+    ["errors", "escape", "interrupt", "scratch"],
 ]
 # The embedded engine is a program of its own: others start it, none imports it but to name it.
 APART = "reference_engine"
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return dotted name below the package -> file."""
     found = {}
@@ -56,6 +58,7 @@ def imports(path: Path) -> Iterator[str]:
                 yield inside if inside in known else inside.rpartition(".")[0] or "__init__"
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     return {name: set(imports(path)) - {name} for name, path in modules().items()}
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from paraphina_wh.export import export_dataset
 from paraphina_wh.ingest import Options, ingest_paths
-from paraphina_wh.warehouse import Warehouse
+from paraphina_wh.warehouse import locate
 from tests.conftest import Invoke
 from tests.research_runs import write_lines
 
 V001, V002 = "research_dataset_v001.jsonl", "research_dataset_v002.jsonl"
 
 
-@pytest.fixture(autouse=True)
-def _tiny_run_in_the_dataset(warehouse: Warehouse, tiny_run: Path, invoke: Invoke) -> None:
+@pytest.fixture(scope="module")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Path:
+    """Return a ROOT whose dataset has the tiny run for its only row."""
+    warehouse = locate(tmp_path_factory.mktemp("tiny"))
     ingest_paths(warehouse, [tiny_run], Options(experiment="tiny"))
-    assert invoke("export", "dataset").exit_code == 0
+    export_dataset(warehouse)
+    return warehouse.root
+
+
+@pytest.fixture(autouse=True)
+def _tiny_run_in_the_dataset(tmp_path: Path, tiny_root: Path) -> None:
+    shutil.copytree(tiny_root, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("name", ["new", "seal", "list", "diff", "restore"])

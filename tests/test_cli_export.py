@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from paraphina_wh.ingest import Options, ingest_paths
-from paraphina_wh.warehouse import Warehouse
+from paraphina_wh.warehouse import locate
 from tests.conftest import Invoke
 
 
-@pytest.fixture(autouse=True)
-def _tiny_run_in_the_warehouse(warehouse: Warehouse, tiny_run: Path) -> None:
+@pytest.fixture(scope="module")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory, tiny_run: Path) -> Path:
+    """Return a ROOT whose warehouse holds the tiny run."""
+    warehouse = locate(tmp_path_factory.mktemp("tiny"))
     ingest_paths(warehouse, [tiny_run], Options(experiment="tiny"))
+    return warehouse.root
+
+
+@pytest.fixture(autouse=True)
+def _tiny_run_in_the_warehouse(tmp_path: Path, tiny_root: Path) -> None:
+    shutil.copytree(tiny_root, tmp_path, dirs_exist_ok=True)
 
 
 def test_export_all_writes_every_artefact_to_its_path(invoke: Invoke, tmp_path: Path) -> None:

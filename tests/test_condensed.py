@@ -201,7 +201,7 @@ class Ticks:
         self.file.write_text("\n".join(map(json.dumps, rows)))
         columns = column_types(TICKS) | {"run_id": "VARCHAR"}
         self.connection.execute(
-            "CREATE OR REPLACE TABLE ticks AS SELECT 'balanced' AS profile, 'six' AS label, * "
+            "CREATE OR REPLACE TABLE ticks AS SELECT 'balanced' AS profile, 'six' AS label, NULL AS extra, * "
             f"FROM read_json('{self.file}', format = 'newline_delimited', columns = {columns})"
         )
         self.connection.execute(view_files()[view].read_text())

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from paraphina_wh.catalog import connect, view_files
+from paraphina_wh.catalog import connect, view_files, views_named_in
 from paraphina_wh.datasets import (
     COLUMNS,
     Mirrored,
@@ -70,7 +70,7 @@ def labels(file: Path) -> list[str]:
 
 
 def mirrored(warehouse: Warehouse, dataset: str = "research_dataset_v001") -> list[str]:
-    with connect(warehouse) as connection:
+    with connect(warehouse, views=("dataset_rows",)) as connection:
         rows = connection.execute(
             "SELECT line FROM dataset_rows WHERE dataset = ? ORDER BY line_no", [dataset]
         ).fetchall()
@@ -270,7 +270,7 @@ def test_lines_that_other_tools_append_are_mirrored_with_the_next_append(root: W
         out.write('{"note": 1}\n\n{"label": "foreign", "pnl_total": 2, "max_drawdown": 1}\n')
     append_research_rows(root, dataset)
 
-    with connect(root) as connection:
+    with connect(root, views=("dataset_rows",)) as connection:
         rows = connection.execute("SELECT line_no, label, is_blank, is_run, is_complete FROM dataset_rows").fetchall()
     assert sorted(rows) == [
         (1, "x", False, True, True),
@@ -296,7 +296,7 @@ def test_a_dataset_of_other_tools_is_mirrored_as_it_is(root: Warehouse) -> None:
 
     assert mirror_dataset(root, file) == Mirrored(file, "study", lines=2, skipped_lines=2)
     assert mirror_dataset(root, file) == Mirrored(file, "study", already_there=2)
-    with connect(root) as connection:
+    with connect(root, views=("dataset_rows",)) as connection:
         rows = connection.execute(
             "SELECT dataset, line_no, byte_offset, bytes, line, raw, is_terminated, dataset_path"
             " FROM dataset_rows ORDER BY line_no"
@@ -422,7 +422,7 @@ def test_views_on_datasets_keep_to_sql_that_other_engines_run(view: str) -> None
 @pytest.mark.parametrize("view", ["dataset_rows", "research_summary", "run_ranking"])
 def test_every_column_of_the_views_has_a_line_of_its_own(root: Warehouse, view: str) -> None:
     documented = re.findall(r"^--   (\w+) +\| \S+ +\| .+$", view_files()[view].read_text(), re.MULTILINE)
-    with connect(root) as connection:
+    with connect(root, views=views_named_in(view)) as connection:
         columns = [name for name, *_ in connection.execute(f"DESCRIBE {view}").fetchall()]
 
     assert documented == columns

@@ -228,8 +228,8 @@ def test_an_evidence_id_of_nothing_but_white_space_names_nothing(root: Warehouse
     found = evidence(root, *(row(final_pnl=x, evidence_id=blank, run_id=blank) for x in (1.0, 2.0)))
     assert (found["n_runs"], found["n_independent"]) == (2, 2)
 
-    [(run_ids,)] = read_dataset(root.root / "d.jsonl").execute("SELECT count(run_id) FROM dataset_rows").fetchall()
-    assert run_ids == 0
+    with read_dataset(root.root / "d.jsonl") as connection:
+        assert connection.execute("SELECT count(run_id) FROM dataset_rows").fetchall() == [(0,)]
 
 
 def test_a_row_that_omits_or_rounds_a_number_is_another_run(root: Warehouse) -> None:

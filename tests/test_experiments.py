@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ import pytest
 import paraphina_wh as wh
 from paraphina_wh.experiments.session_lock import only_session
 from tests.conftest import Invoke
+from tests.engines import FLAGS, NO_VERSION, REFERENCE, engine, record_runs, replay
 
 _SETTINGS = "band_base,mm_size_eta,vol_ref,daily_loss_limit"
 _STDOUT = "pnl_realised,pnl_unrealised,pnl_total,kill_switch"
@@ -94,9 +95,16 @@ _EXPECTED = {
 }
 
 
+@pytest.fixture(scope="module")
+def recorded_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with runs for replaying engines: the sweeps that ship start hundreds of engines."""
+    return record_runs(tmp_path_factory.mktemp("recorded_runs"), ticks=12, seeds=4)
+
+
 @pytest.mark.parametrize("line", _EXPECTED)
-def test_an_experiment_writes_its_tables(invoke: Invoke, tmp_path: Path, line: str) -> None:
-    done = invoke("run", *line.split(), "--engine", "reference", "--ticks", "12")
+def test_an_experiment_writes_its_tables(invoke: Invoke, tmp_path: Path, recorded_runs: Path, line: str) -> None:
+    many = engine(tmp_path / "engine", NO_VERSION, replay(recorded_runs))
+    done = invoke("run", *line.split(), "--engine", many, "--ticks", "12")
     assert done.exit_code == 0, done.stderr
     for name, (header, rows) in _EXPECTED[line].items():
         text = (tmp_path / "runs" / name).read_text()
@@ -104,37 +112,28 @@ def test_an_experiment_writes_its_tables(invoke: Invoke, tmp_path: Path, line: s
         assert pl.read_csv(tmp_path / "runs" / name).height == rows
     # The same bytes from the warehouse alone.
     before = {name: (tmp_path / "runs" / name).read_bytes() for name in _EXPECTED[line]}
-    again = invoke("run", *line.split(), "--engine", "reference", "--ticks", "12")
+    again = invoke("run", *line.split(), "--engine", many, "--ticks", "12")
     assert again.exit_code == 0, again.stderr
     assert "0 runs, " in again.stderr
     assert {name: (tmp_path / "runs" / name).read_bytes() for name in _EXPECTED[line]} == before
 
 
 # Replays recorded stdout by profile and inventory, whatever else it is told.
-_REPLAY = """
-import os, sys
-if "--version" in sys.argv:
-    sys.exit(1)
-inventory = float(os.environ["PARAPHINA_INIT_Q_TAO"])
-name = f"{os.environ['PARAPHINA_RISK_PROFILE']}_q{inventory:.0f}.stdout.txt"
-sys.stdout.write(open(os.path.join(@FOLDER@, name)).read())
-with open("arguments.txt", "a") as log:
-    log.write(" ".join(sys.argv[1:]) + "\\n")
+_RECORDED = """
+echo "$*" >> arguments.txt
+exec cat "$recorded/${PARAPHINA_RISK_PROFILE}_q${PARAPHINA_INIT_Q_TAO%.0}.stdout.txt"
 """
 
 
 @pytest.fixture
-def replay(tmp_path: Path, recorded: Path) -> Path:
-    engine = tmp_path / "replay"
-    engine.write_text(f"#!{sys.executable}\n" + _REPLAY.replace("@FOLDER@", repr(str(recorded / "exp03_stdout"))))
-    engine.chmod(0o755)
-    return engine
+def recorded_engine(tmp_path: Path, recorded: Path) -> Path:
+    return engine(tmp_path / "replay", NO_VERSION, f"recorded={shlex.quote(str(recorded / 'exp03_stdout'))}", _RECORDED)
 
 
 def test_exp03_on_recorded_stdout_gives_the_recorded_tables(
-    invoke: Invoke, tmp_path: Path, recorded: Path, replay: Path
+    invoke: Invoke, tmp_path: Path, recorded: Path, recorded_engine: Path
 ) -> None:
-    done = invoke("run", "exp03", "--engine", replay, "--seed", "none")
+    done = invoke("run", "exp03", "--engine", recorded_engine, "--seed", "none")
     assert done.exit_code == 0, done.stderr
     assert set((tmp_path / "arguments.txt").read_text().splitlines()) == {""}  # the engine is called without flags
     for name in ("exp03_stress_runs.csv", "exp03_stress_summary.csv"):
@@ -144,8 +143,8 @@ def test_exp03_on_recorded_stdout_gives_the_recorded_tables(
         assert made.drop("duration_sec", strict=False).equals(expected.drop("duration_sec", strict=False))
 
 
-def test_exp03_passes_distinct_seeds_by_default(invoke: Invoke, tmp_path: Path, replay: Path) -> None:
-    invoke("run", "exp03", "--engine", replay, "--profiles", "balanced")
+def test_exp03_passes_distinct_seeds_by_default(invoke: Invoke, tmp_path: Path, recorded_engine: Path) -> None:
+    invoke("run", "exp03", "--engine", recorded_engine, "--profiles", "balanced")
     flags = (tmp_path / "arguments.txt").read_text().splitlines()
     assert sorted(flags) == sorted([f"--seed {seed}" for seed in (1, 2, 3, 4)] * 5)
     seeds = wh.open(tmp_path).sql("select repeat, seed, count(*) as n from runs group by all order by repeat")
@@ -282,23 +281,14 @@ def test_what_was_withdrawn_comes_back_only_by_running_it_anew(invoke: Invoke, t
 
 
 def test_telemetry_that_is_none_is_a_failure_and_the_next_session_heals_it(invoke: Invoke, tmp_path: Path) -> None:
-    engine = tmp_path / "engine"
-    engine.write_text(
-        f"#!{sys.executable}\n"
-        "import os, runpy, sys\n"
-        "try:\n"
-        "    runpy.run_module('paraphina_wh.reference_engine', run_name='__main__', alter_sys=True)\n"
-        "finally:\n"
-        "    if '--version' not in sys.argv and not os.path.exists('healed'):\n"
-        "        open(os.environ['PARAPHINA_TELEMETRY_PATH'], 'w').write('no telemetry\\n')\n"
-    )
-    engine.chmod(0o755)
+    spoil = '[ -e healed ] || echo "no telemetry" > "$PARAPHINA_TELEMETRY_PATH"'
+    unsound = engine(tmp_path / "engine", NO_VERSION, REFERENCE, spoil)
     file = _write_sweep(tmp_path, "4.0")
-    broken = invoke("run", file, "--engine", engine, "--repeats", "1")
+    broken = invoke("run", file, "--engine", unsound, "--repeats", "1")
     assert broken.exit_code == 1
     assert wh.open(tmp_path).sql("select status, num_ticks from runs").rows() == [("failed", None)]
     (tmp_path / "healed").touch()
-    healed = invoke("run", file, "--engine", engine, "--repeats", "1")
+    healed = invoke("run", file, "--engine", unsound, "--repeats", "1")
     assert healed.exit_code == 0, healed.stderr
     assert wh.open(tmp_path).sql("select status, num_ticks from runs").rows() == [("ok", 10)]
 
@@ -335,12 +325,10 @@ def test_options_that_cannot_be_are_refused(invoke: Invoke, tmp_path: Path, opti
 
 
 def test_what_an_engine_prints_is_shown_whatever_bytes_it_holds(invoke: Invoke, tmp_path: Path) -> None:
-    engine = tmp_path / "engine"
     said = (
         "caf\\351 \\033[31m\\nDaily PnL (realised / unrealised / total): +1.00 / +2.00 / +3.00\\nKill switch: false\\n"
     )
-    engine.write_text(f"#!/bin/sh\nprintf '{said}'\n")
-    engine.chmod(0o755)
+    talking = engine(tmp_path / "engine", f"printf '{said}'")
     (tmp_path / "told.toml").write_text("""
 name = "told"
 about = "what the engine says"
@@ -350,31 +338,25 @@ profiles = ["balanced"]
 file = "told.csv"
 columns = ["pnl_total", "stdout_truncated"]
 """)
-    assert invoke("run", "told.toml", "--engine", engine).exit_code == 0
+    assert invoke("run", "told.toml", "--engine", talking).exit_code == 0
     (row,) = pl.read_csv(tmp_path / "runs/told/told.csv").rows()
     assert row[1].splitlines()[0] == "caf\ufffd \\x1b[31m"
 
 
 # Fails for the first repeat, runs out of time for the second, behaves for the third.
-_MOODY = """
-import os, subprocess, sys, time
-if "--version" in sys.argv:
-    sys.exit(1)
-seed = sys.argv[sys.argv.index("--seed") + 1]
-if seed == "1":
-    sys.exit("no mood")
-if seed == "2":
-    time.sleep(60)
-subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
+_MOODY = f"""
+case $seed in
+1) echo no mood >&2; exit 1;;
+2) sleep 60;;
+*) exec {REFERENCE};;
+esac
 """
 
 
 def test_failures_are_rows_of_the_table(invoke: Invoke, tmp_path: Path) -> None:
-    engine = tmp_path / "moody"
-    engine.write_text(f"#!{sys.executable}\n{_MOODY}")
-    engine.chmod(0o755)
+    moody = engine(tmp_path / "moody", NO_VERSION, FLAGS, _MOODY)
     file = _write_sweep(tmp_path, "4.0")
-    done = invoke("run", file, "--engine", engine, "--repeats", "3", "--timeout", "2")
+    done = invoke("run", file, "--engine", moody, "--repeats", "3", "--timeout", "2")
     assert done.exit_code == 1
     assert "sweep_band4.0_r0: exit code 1 (no mood)" in done.stderr
     runs = pl.read_csv(tmp_path / "runs/sweep/sweep_runs.csv")
@@ -388,12 +370,13 @@ def test_failures_are_rows_of_the_table(invoke: Invoke, tmp_path: Path) -> None:
     assert summary.select("kill_switch_frac", "num_runs").rows() == [(0.0, 3)]
 
 
-def test_every_artefact_is_exported_twice_alike(invoke: Invoke, tmp_path: Path) -> None:
+def test_every_artefact_is_exported_twice_alike(invoke: Invoke, tmp_path: Path, recorded_runs: Path) -> None:
+    many = engine(tmp_path / "engine", NO_VERSION, replay(recorded_runs))
     few = "--repeats 1"
     sweeps = (f"exp04 --profiles balanced {few}", f"exp08 {few}", f"risk_regime {few}", f"exp03 {few}")
     lines = (*sweeps, "exp13 --runs-per-profile 1")
     for line in lines:
-        assert invoke("run", *line.split(), "--engine", "reference", "--ticks", "6").exit_code == 0
+        assert invoke("run", *line.split(), "--engine", many, "--ticks", "12").exit_code == 0
     written = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*.csv")}
     first = invoke("export", "all")
     assert first.exit_code == 0, first.stderr

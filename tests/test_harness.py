@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,60 +17,28 @@ from click.testing import Result
 
 import paraphina_wh as wh
 from paraphina_wh.sidecar import read_sidecar
-from tests.conftest import Invoke
+from tests.conftest import Invoke, command_line
+from tests.engines import FLAGS, NO_VERSION, REFERENCE, engine
 
 # Behaves as its seed says; where it behaves, the reference engine does the work.
-_MATRIX_ENGINE = """
-import os, signal, subprocess, sys, time
-arguments = sys.argv[1:]
-if "--version" in arguments:
-    sys.exit("no version")
-seed = arguments[arguments.index("--seed") + 1]
-telemetry = os.environ["PARAPHINA_TELEMETRY_PATH"]
-
-def simulate(stdout=None):
-    return subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *arguments], stdout=stdout)
-
-if seed == "2":
-    simulate()
-    sys.exit(3)
-elif seed == "3":
-    time.sleep(60)
-elif seed == "4":
-    del os.environ["PARAPHINA_TELEMETRY_PATH"]
-    simulate()
-elif seed == "5":
-    simulate(stdout=subprocess.DEVNULL)
-elif seed == "6":
-    simulate()
-    with open(telemetry, "r+b") as file:
-        file.truncate(os.path.getsize(telemetry) - 1000)
-elif seed == "7":
-    simulate(stdout=subprocess.DEVNULL)
-    sys.stdout.buffer.write(bytes(range(256)) * 100)
-elif seed == "8":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(60)
-else:
-    simulate()
-"""
-
-
-_GOOD_ENGINE = """
-import subprocess, sys
-subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
+_MATRIX_ENGINE = f"""
+case $seed in
+2) {REFERENCE}; exit 3;;
+3) sleep 60;;
+4) unset PARAPHINA_TELEMETRY_PATH; exec {REFERENCE};;
+5) exec {REFERENCE} > /dev/null;;
+6) {REFERENCE}; truncate -s -1000 "$PARAPHINA_TELEMETRY_PATH";;
+7) {REFERENCE} > /dev/null; exec cat noise;;
+8) trap "" TERM; sleep 60;;
+*) exec {REFERENCE};;
+esac
 """
 
 
 @pytest.fixture
 def matrix_engine(tmp_path: Path) -> Path:
-    return _executable(tmp_path / "engine", _MATRIX_ENGINE)
-
-
-def _executable(path: Path, script: str) -> Path:
-    path.write_text(f"#!{sys.executable}\n{script}")
-    path.chmod(0o755)
-    return path
+    (tmp_path / "noise").write_bytes(bytes(range(256)) * 100)
+    return engine(tmp_path / "engine", NO_VERSION, FLAGS, _MATRIX_ENGINE)
 
 
 def _runs(root: Path, columns: str) -> list[tuple[object, ...]]:
@@ -78,6 +47,22 @@ def _runs(root: Path, columns: str) -> list[tuple[object, ...]]:
 
 def _exp13(invoke: Invoke, *options: str) -> Result:
     return invoke("run", "exp13", "--engine", "reference", "--ticks", "40", "--profiles", "balanced", *options)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """Return a ROOT with two runs of balanced from one session, and what it said; tests that change it take a copy."""
+    root = tmp_path_factory.mktemp("session")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        return root, _exp13(command_line)
+
+
+@pytest.fixture
+def first(session: tuple[Path, Result], tmp_path: Path) -> Result:
+    """Put a copy of that ROOT where `invoke` runs, and return what the session said."""
+    shutil.copytree(session[0], tmp_path, dirs_exist_ok=True)
+    return session[1]
 
 
 def test_the_harness_runs_ingests_appends_summarises_and_aligns(invoke: Invoke, tmp_path: Path) -> None:
@@ -122,30 +107,32 @@ def test_provenance_and_knobs_are_recorded_and_nothing_else_of_the_environment(
     assert "do-not-record" not in kept + str(row)
 
 
-def test_a_second_call_resumes_and_changes_nothing(invoke: Invoke, tmp_path: Path) -> None:
-    first = _exp13(invoke)
-    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+def test_a_second_call_resumes_and_changes_nothing(
+    session: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, first = session
+    before = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
 
-    second = _exp13(invoke)
+    monkeypatch.chdir(root)
+    second = _exp13(command_line)
 
-    assert "2 runs, 2 already there" in second.stderr or "0 runs, 2 already there" in second.stderr
+    assert "0 runs, 2 already there" in second.stderr
     assert second.stdout == first.stdout
-    after = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
-    rewritten = tmp_path / "runs/exp11_research_alignment"
+    after = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
+    rewritten = root / "runs/exp11_research_alignment"
     kept = {p: t for p, t in before.items() if p.parent != rewritten}
     assert {p: t for p, t in after.items() if p.parent != rewritten} == kept
 
 
+@pytest.mark.usefixtures("first")
 def test_more_repeats_run_only_what_is_new(invoke: Invoke, tmp_path: Path) -> None:
-    _exp13(invoke, "--runs-per-profile", "1")
     more = _exp13(invoke, "--runs-per-profile", "3")
-    assert "2 runs, 1 already there" in more.stderr
+    assert "1 runs, 2 already there" in more.stderr
     assert _runs(tmp_path, "label, seed") == [(f"exp13_balanced_r00{i}", i) for i in (1, 2, 3)]
 
 
+@pytest.mark.usefixtures("first")
 def test_other_options_under_the_same_labels_are_refused_unless_fresh(invoke: Invoke, tmp_path: Path) -> None:
-    _exp13(invoke)
-
     refused = _exp13(invoke, "--set", "MM_SIZE_ETA=50")
     assert refused.exit_code == 2
     assert "exp13_balanced_r001" in refused.stderr
@@ -156,8 +143,8 @@ def test_other_options_under_the_same_labels_are_refused_unless_fresh(invoke: In
     assert _runs(tmp_path, "label, mm_size_eta") == [("exp13_balanced_r001", 50.0), ("exp13_balanced_r002", 50.0)]
 
 
+@pytest.mark.usefixtures("first")
 def test_a_plain_ingest_afterwards_meets_the_same_runs(invoke: Invoke, tmp_path: Path) -> None:
-    _exp13(invoke)
     before = wh.open(tmp_path).view("runs")
 
     again = invoke("ingest", "runs/exp13_auto", "--label-prefix", "other", "--format", "csv")
@@ -167,19 +154,19 @@ def test_a_plain_ingest_afterwards_meets_the_same_runs(invoke: Invoke, tmp_path:
 
 
 def test_every_failure_is_recorded_and_the_rest_goes_on(invoke: Invoke, tmp_path: Path, matrix_engine: Path) -> None:
-    options = ["--ticks", "30", "--profiles", "balanced", "--runs-per-profile", "9", "--timeout", "3", "--jobs", "4"]
+    options = ["--ticks", "30", "--profiles", "balanced", "--runs-per-profile", "9", "--timeout", "2", "--jobs", "4"]
     done = invoke("run", "exp13", "--engine", matrix_engine, *options)
 
     assert done.exit_code == 1
     assert _runs(tmp_path, "seed, status, error, returncode, num_ticks, truncated") == [
         (1, "ok", None, 0, 30, False),
         (2, "failed", "exit code 3", 3, 30, False),
-        (3, "timeout", "timed out after 3 s", -1, None, None),
+        (3, "timeout", "timed out after 2 s", -1, None, None),
         (4, "failed", "no telemetry written", 0, None, None),
         (5, "failed", "no PnL summary on stdout", 0, 30, False),
         (6, "failed", "telemetry cut off: its last line has no end", 0, 29, True),
         (7, "failed", "no PnL summary on stdout", 0, 30, False),
-        (8, "timeout", "timed out after 3 s", -1, None, None),
+        (8, "timeout", "timed out after 2 s", -1, None, None),
         (9, "ok", None, 0, 30, False),
     ]
     dataset = (tmp_path / "research_dataset_v001.jsonl").read_text().splitlines()
@@ -188,15 +175,7 @@ def test_every_failure_is_recorded_and_the_rest_goes_on(invoke: Invoke, tmp_path
 
 
 def test_failed_runs_are_run_again_and_give_way(invoke: Invoke, tmp_path: Path) -> None:
-    flaky = _executable(
-        tmp_path / "flaky",
-        """
-import os, subprocess, sys
-if "--version" in sys.argv or not os.path.exists("ready"):
-    sys.exit(3)
-subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
-""",
-    )
+    flaky = engine(tmp_path / "flaky", NO_VERSION, "[ -e ready ] || exit 3", f"exec {REFERENCE}")
     options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1"]
     first = invoke("run", "exp13", "--engine", flaky, *options)
     assert (first.exit_code, _runs(tmp_path, "status")) == (1, [("failed",)])
@@ -208,8 +187,8 @@ subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv
 
 def test_a_failure_never_takes_the_place_of_a_good_run(invoke: Invoke, tmp_path: Path) -> None:
     options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1"]
-    good = _executable(tmp_path / "good", _GOOD_ENGINE)
-    broken = _executable(tmp_path / "broken", "import sys; sys.exit(3)")
+    good = engine(tmp_path / "good", f"exec {REFERENCE}")
+    broken = engine(tmp_path / "broken", "exit 3")
     invoke("run", "exp13", "--engine", good, *options)
 
     fresh = invoke("run", "exp13", "--engine", broken, "--fresh", *options)
@@ -269,17 +248,8 @@ def test_telemetry_put_there_by_hand_is_taken_in_before_it_would_be_overwritten(
 def test_a_run_that_failed_and_now_ends_well_is_good_though_its_telemetry_is_the_same(
     invoke: Invoke, tmp_path: Path
 ) -> None:
-    engine = _executable(
-        tmp_path / "late",
-        """
-import os, subprocess, sys
-if "--version" in sys.argv:
-    sys.exit(1)
-subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
-sys.exit(0 if os.path.exists("ready") else 3)
-""",
-    )
-    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1", "--engine", str(engine)]
+    late = engine(tmp_path / "late", NO_VERSION, REFERENCE, "[ -e ready ] || exit 3")
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1", "--engine", str(late)]
     assert invoke("run", "exp13", *options).exit_code == 1
     (tmp_path / "ready").touch()
     healed = invoke("run", "exp13", *options)
@@ -291,10 +261,10 @@ sys.exit(0 if os.path.exists("ready") else 3)
 def test_fresh_with_another_engine_takes_its_provenance_though_the_telemetry_is_the_same(
     invoke: Invoke, tmp_path: Path
 ) -> None:
-    engine = _executable(tmp_path / "engine", _GOOD_ENGINE)
-    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1", "--engine", str(engine)]
+    built = engine(tmp_path / "engine", f"exec {REFERENCE}")
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1", "--engine", str(built)]
     invoke("run", "exp13", *options)
-    _executable(tmp_path / "engine", _GOOD_ENGINE + "# built again\n")
+    engine(built, f"exec {REFERENCE}", "# built again")
     assert invoke("run", "exp13", *options).exit_code == 2
     assert invoke("run", "exp13", "--fresh", *options).exit_code == 0
     again = invoke("run", "exp13", *options)
@@ -309,8 +279,8 @@ def test_modules_in_the_folder_of_the_user_do_not_pass_for_those_of_python(invok
     assert invoke("ingest", "runs/exp13_auto", "--jobs", "2").exit_code == 0
 
 
+@pytest.mark.usefixtures("first")
 def test_what_is_refused_leaves_the_sidecars_of_finished_runs_alone(invoke: Invoke, tmp_path: Path) -> None:
-    _exp13(invoke)
     assert _exp13(invoke, "--fresh", "--timeout", "-1").exit_code == 2
     assert {_status(path) for path in (tmp_path / "runs").rglob("*.run.json")} == {"ok"}
 
@@ -324,14 +294,14 @@ def test_an_engine_that_must_not_join_the_dataset_is_refused_before_the_first_ru
     assert refused.exit_code == 2
     assert "would mix" in refused.stderr
     assert not (tmp_path / "runs").exists()
-    assert _exp13(invoke, "--allow-mixed").exit_code == 0
+    assert _exp13(invoke, "--allow-mixed", "--runs-per-profile", "1").exit_code == 0
 
 
 def test_the_user_is_told_of_the_embedded_engine_before_the_first_run(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    told = invoke("run", "exp13", "--ticks", "20", "--profiles", "balanced")
+    told = invoke("run", "exp13", "--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "1")
     lines = told.stderr.splitlines()
     assert lines[0].startswith("notice: no paraphina binary found: using the embedded reference engine")
 
@@ -343,20 +313,20 @@ def test_a_profile_that_names_no_plain_file_is_refused(invoke: Invoke, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("first")
 def test_stdout_that_contradicts_the_telemetry_is_a_problem(invoke: Invoke, tmp_path: Path) -> None:
-    _exp13(invoke, "--runs-per-profile", "1")
-    assert _runs(tmp_path, "dq_stdout") == [(True,)]
+    assert _runs(tmp_path, "dq_stdout") == [(True,), (True,)]
     invoke("forget", "--label", "exp13_balanced_r001")
     stdout = tmp_path / "runs/exp13_auto/balanced_r1.stdout.txt"
     said = "Daily PnL (realised / unrealised / total): +1.00 / +2.00 / +3.00\nKill switch: false\n"
     stdout.write_text(said)
     invoke("ingest", "runs/exp13_auto")
-    assert _runs(tmp_path, "dq_stdout") == [(False,)]
+    assert _runs(tmp_path, "dq_stdout") == [(False,), (True,)]
     assert "dq_stdout" in invoke("status").stdout
 
 
-def test_a_label_that_stands_twice_in_the_dataset_is_pointed_out(invoke: Invoke, tmp_path: Path) -> None:
-    _exp13(invoke, "--runs-per-profile", "1")
+@pytest.mark.usefixtures("first")
+def test_a_label_that_stands_twice_in_the_dataset_is_pointed_out(invoke: Invoke) -> None:
     twice = _exp13(invoke, "--runs-per-profile", "1", "--seed", "5", "--fresh")
     assert "label 'exp13_balanced_r001' stood there already, for the same file" in twice.stderr
     nothing = invoke("export", "dataset", "--experiment", "typo")
@@ -366,24 +336,19 @@ def test_a_label_that_stands_twice_in_the_dataset_is_pointed_out(invoke: Invoke,
     )
 
 
-_SLOW_ENGINE = """
-import os, subprocess, sys, time
-if "--version" in sys.argv:
-    sys.exit(1)
-with open("started.txt", "a") as log:
-    log.write(sys.argv[sys.argv.index("--seed") + 1] + "\\n")
-with open(f"pid.{os.getpid()}", "w"):
-    pass
-time.sleep(0.4)
-subprocess.run([sys.executable, "-m", "paraphina_wh.reference_engine", *sys.argv[1:]])
+_SLOW_ENGINE = f"""
+echo $seed >> started.txt
+: > pid.$$
+sleep 0.4
+{REFERENCE}
 """
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_session_is_finished_by_repeating_it(tmp_path: Path, how: signal.Signals) -> None:
-    engine = _executable(tmp_path / "slow", _SLOW_ENGINE)
+    slow = engine(tmp_path / "slow", NO_VERSION, FLAGS, _SLOW_ENGINE)
     options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "6", "--jobs", "2"]
-    line = [sys.executable, "-m", "paraphina_wh", "run", "exp13", "--engine", str(engine), *options]
+    line = [sys.executable, "-m", "paraphina_wh", "run", "exp13", "--engine", str(slow), *options]
     session = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     _wait_until(lambda: len(list((tmp_path / "runs").rglob("*.stdout.txt"))) >= 2)
     session.send_signal(how)

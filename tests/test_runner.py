@@ -15,6 +15,7 @@ import pytest
 
 import paraphina_wh as wh
 from paraphina_wh.sidecar import read_sidecar
+from tests.engines import FLAGS, NO_VERSION, engine, record_runs, replay
 
 # 3 profiles x 5 inventories x 4 repeats: 60 runs, or half of them.
 _SWEEP = """
@@ -32,30 +33,14 @@ INIT_Q_TAO = "q"
 """
 
 # Notes that it began and that it ended, each with what it ran.
-_ENGINE = """
-import os, runpy, sys, time
-if "--version" in sys.argv:
-    sys.exit(1)
-profile, seed = (sys.argv[sys.argv.index(flag) + 1] for flag in ("--profile", "--seed"))
-run = f"{profile} {float(os.environ['PARAPHINA_INIT_Q_TAO']):.0f} {int(seed) - 1}"
-def note(file):
-    with open(file, "a") as log:
-        log.write(f"{run} {os.getpid()}\\n")
-note("begun.txt")
-time.sleep(0.1)
-try:
-    runpy.run_module("paraphina_wh.reference_engine", run_name="__main__", alter_sys=True)
-finally:
-    note("ended.txt")
-"""
+_NOTE = 'note() { echo "$profile ${PARAPHINA_INIT_Q_TAO%.0} $((seed - 1)) $$" >> $1; }; note begun.txt; sleep 0.1'
 
 
 @pytest.mark.parametrize(("mode", "repeats"), [("stdout", 2), ("both", 4)])
 def test_three_interruptions_lose_and_repeat_nothing(tmp_path: Path, mode: str, repeats: int) -> None:
     count = 15 * repeats
-    engine = tmp_path / "engine"
-    engine.write_text(f"#!{sys.executable}\n{_ENGINE}")
-    engine.chmod(0o755)
+    recorded = record_runs(tmp_path / "recorded", ticks=5, seeds=repeats)
+    engine(tmp_path / "engine", NO_VERSION, FLAGS, _NOTE, replay(recorded), "note ended.txt")
     (tmp_path / "sixty.toml").write_text(_SWEEP.replace("@MODE@", mode).replace("@REPEATS@", str(repeats)))
     line = [sys.executable, "-m", "paraphina_wh", "run", "sixty.toml", "--engine", "./engine", "--jobs", "3"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import shlex
 from pathlib import Path
 
 import polars as pl
@@ -12,17 +12,24 @@ from click.testing import Result
 
 import paraphina_wh as wh
 from tests.conftest import Invoke
+from tests.engines import FLAGS, NO_VERSION, engine, record_runs, replay
 
 
-def _run(invoke: Invoke, *options: str) -> Result:
-    line = ("run", "exp13", "--engine", "reference", "--ticks", "12", "--until-decided")
-    return invoke(*line, *options)
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an engine that plays back recorded runs of 12 ticks: here it is their number that counts."""
+    folder = tmp_path_factory.mktemp("engine")
+    return engine(folder / "engine", NO_VERSION, replay(record_runs(folder / "runs", ticks=12, seeds=22)))
 
 
-def test_a_decided_profile_gets_no_more_runs(invoke: Invoke, tmp_path: Path) -> None:
+def _run(invoke: Invoke, engine: Path | str, *options: str) -> Result:
+    return invoke("run", "exp13", "--engine", engine, "--ticks", "12", "--until-decided", *options)
+
+
+def test_a_decided_profile_gets_no_more_runs(invoke: Invoke, tmp_path: Path, many: Path) -> None:
     # Looks at 10, 11 and 22 runs; without a kill the aggressive 15 % is settled at the third (0.85^22 < 0.0375),
     # the balanced 5 % is not (0.95^22 = 0.32).
-    done = _run(invoke, "--profiles", "aggressive,balanced", "--max-runs", "22", "--gate", "strict")
+    done = _run(invoke, many, "--profiles", "aggressive,balanced", "--max-runs", "22", "--gate", "strict")
 
     assert done.exit_code == 1
     verdicts = pl.read_csv(tmp_path / "runs/exp13_auto/until_decided_exp13.csv")
@@ -42,17 +49,18 @@ def test_a_decided_profile_gets_no_more_runs(invoke: Invoke, tmp_path: Path) -> 
     assert runs.rows() == [("aggressive", 22, 22), ("balanced", 22, 22)]
 
 
-def test_all_decided_at_the_first_look_ends_it_there(invoke: Invoke, tmp_path: Path) -> None:
-    done = _run(invoke, "--profiles", "aggressive", "--max-runs", "22", "--runs-per-profile", "22", "--gate", "strict")
+def test_all_decided_at_the_first_look_ends_it_there(invoke: Invoke, tmp_path: Path, many: Path) -> None:
+    options = ("--profiles", "aggressive", "--max-runs", "22", "--runs-per-profile", "22", "--gate", "strict")
+    done = _run(invoke, many, *options)
     assert done.exit_code == 0, done.stderr
     assert wh.open(tmp_path).sql("select count(*) from runs").item() == 22
-    again = _run(invoke, "--profiles", "aggressive", "--max-runs", "22", "--runs-per-profile", "22", "--gate", "strict")
+    again = _run(invoke, many, *options)
     assert "exp13: 0 runs, 22 already there" in again.stderr
     assert again.stdout == done.stdout
 
 
-def test_another_plan_under_the_same_prefix_is_refused(invoke: Invoke, tmp_path: Path) -> None:
-    first = _run(invoke, "--profiles", "balanced", "--max-runs", "10")
+def test_another_plan_under_the_same_prefix_is_refused(invoke: Invoke, tmp_path: Path, many: Path) -> None:
+    first = _run(invoke, many, "--profiles", "balanced", "--max-runs", "10")
     assert first.exit_code == 0, first.stderr
     plan = json.loads((tmp_path / "runs/exp13_auto/until_decided_exp13.json").read_text())
     expected = {
@@ -65,39 +73,31 @@ def test_another_plan_under_the_same_prefix_is_refused(invoke: Invoke, tmp_path:
     }
     assert {key: plan[key] for key in expected} == expected
 
-    more = _run(invoke, "--profiles", "balanced", "--max-runs", "20")
+    more = _run(invoke, many, "--profiles", "balanced", "--max-runs", "20")
     assert more.exit_code == 2
     assert "were planned for 10 to 10 runs of balanced at level 0.95, not for 10 to 20" in more.stderr
     assert "--seed 11" in more.stderr
     # The same seeds under another prefix are the same runs; new seeds are not.
-    same = _run(invoke, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b")
+    same = _run(invoke, many, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b")
     assert (same.exit_code, "looks at these runs were planned" in same.stderr) == (2, True)
     assert wh.open(tmp_path).sql("select count(*) from runs").item() == 10
-    other = _run(invoke, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b", "--seed", "11")
+    other = _run(invoke, many, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b", "--seed", "11")
     assert other.exit_code == 0, other.stderr
 
 
-def test_runs_that_were_there_before_the_plan_are_refused(invoke: Invoke, tmp_path: Path) -> None:
-    line = ("run", "exp13", "--engine", "reference", "--ticks", "12", "--profiles", "balanced")
+def test_runs_that_were_there_before_the_plan_are_refused(invoke: Invoke, tmp_path: Path, many: Path) -> None:
+    line = ("run", "exp13", "--engine", many, "--ticks", "12", "--profiles", "balanced")
     assert invoke(*line, "--runs-per-profile", "3").exit_code == 0
-    refused = _run(invoke, "--profiles", "balanced", "--max-runs", "10")
+    refused = _run(invoke, many, "--profiles", "balanced", "--max-runs", "10")
     assert refused.exit_code == 2
     assert "3 of these runs are there already" in refused.stderr
     assert not list((tmp_path / "runs/exp13_auto").glob("until_decided*"))
 
 
-def test_a_look_with_a_failed_run_decides_nothing(invoke: Invoke, tmp_path: Path) -> None:
-    engine = tmp_path / "engine"
-    engine.write_text(
-        f"#!{sys.executable}\n"
-        "import os, runpy, sys\n"
-        "if '--version' in sys.argv: sys.exit(1)\n"
-        "seed = sys.argv[sys.argv.index('--seed') + 1]\n"
-        "if seed == '4' and not os.path.exists('healed'): sys.exit(101)\n"
-        "runpy.run_module('paraphina_wh.reference_engine', run_name='__main__', alter_sys=True)\n"
-    )
-    engine.chmod(0o755)
-    line = ("run", "exp13", "--engine", engine, "--ticks", "12", "--profiles", "aggressive", "--until-decided")
+def test_a_look_with_a_failed_run_decides_nothing(invoke: Invoke, tmp_path: Path, many: Path) -> None:
+    fails_once = '[ "$seed" = 4 ] && [ ! -e healed ] && exit 101'
+    frail = engine(tmp_path / "engine", NO_VERSION, FLAGS, fails_once, f'exec {shlex.quote(str(many))} "$@"')
+    line = ("run", "exp13", "--engine", frail, "--ticks", "12", "--profiles", "aggressive", "--until-decided")
     broken = invoke(*line, "--max-runs", "22")
     assert broken.exit_code == 1
     assert wh.open(tmp_path).sql("select count(*) from runs where status = 'ok'").item() == 9
@@ -110,7 +110,7 @@ def test_a_look_with_a_failed_run_decides_nothing(invoke: Invoke, tmp_path: Path
 
 
 def test_a_dry_run_shows_the_looks(invoke: Invoke, tmp_path: Path) -> None:
-    shown = _run(invoke, "--max-runs", "40", "--dry-run", "--format", "csv")
+    shown = _run(invoke, "reference", "--max-runs", "40", "--dry-run", "--format", "csv")
     assert [line.split(",")[0] for line in shown.stdout.splitlines()] == ["runs_per_profile", "10", "20", "40"]
     assert list(tmp_path.iterdir()) == []
 
@@ -129,7 +129,7 @@ def test_a_dry_run_shows_the_looks(invoke: Invoke, tmp_path: Path) -> None:
 def test_what_cannot_be_planned_is_refused_before_the_first_run(
     invoke: Invoke, tmp_path: Path, options: list[str], reason: str
 ) -> None:
-    refused = _run(invoke, *options)
+    refused = _run(invoke, "reference", *options)
     assert (refused.stdout, refused.exit_code) == ("", 2)
     assert reason in refused.stderr
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from paraphina_wh.alignment import align
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.datasets import Appended, Selection, append_research_rows, dataset_file, open_dataset, read_dataset
 from paraphina_wh.errors import WarehouseError
@@ -97,6 +97,7 @@ def export_artefact(warehouse: Warehouse, what: str, options: ExportOptions | No
     return done
 
 
+@steady
 def _without_sweeps(warehouse: Warehouse, options: ExportOptions) -> tuple[ExportOptions, list[str]]:
     """Return options whose research rows leave out the runs of sweeps, unless an experiment is named, and their names.
 
@@ -228,6 +229,7 @@ def _shipped_spec(name: str) -> Spec | None:
     return next((spec for spec in specs if spec.name == name), None)
 
 
+@steady
 def _experiments(warehouse: Warehouse) -> list[str]:
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         names = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()

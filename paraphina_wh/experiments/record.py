@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -40,6 +41,11 @@ def read_record(warehouse: Warehouse, name: str) -> Record | None:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Record)
     except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        # Runs that came in with a sidecar may name an experiment as long as a folder name; none such was planned.
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise WarehouseError(f"{file} is damaged: {error}", "remove it, or run the experiment again") from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, run_many
 from paraphina_wh.errors import WarehouseError
@@ -87,14 +87,16 @@ def run_grid(
     spec = adapted(experiment.spec, options)
     planned = plan_runs(warehouse, spec, options, engine)
     with only_session(raw_folder(warehouse, spec)):
-        if not options.fresh:
-            _rescue(warehouse, _not_done(warehouse, planned), {run.sidecar.plan_key for run in planned})
-        missing = planned if options.fresh else missing_runs(warehouse, planned)
+        held = {} if options.fresh else _held(warehouse, planned)
+        if not options.fresh and (left_over := _left_over(warehouse, planned, held)):
+            _rescue(warehouse, left_over, {run.sidecar.plan_key for run in planned})
+            held = _held(warehouse, planned)
+        missing = planned if options.fresh else _missing(planned, held)
         _keep_plan(warehouse, experiment, spec, planned)
         progress.on_plan(len(missing), len(planned) - len(missing))
         intake = _Intake(warehouse, Options(replace=options.fresh))
         done = _execute(warehouse, missing, spec, options, intake, progress) if missing else []
-    run_ids = [run.run_id for run in _held(warehouse, planned).values()]
+    run_ids = [run.run_id for run in (_held(warehouse, planned) if missing else held).values()]
     return Session(spec, engine, planned, done, len(planned) - len(missing), Report(intake.outcomes), run_ids)
 
 
@@ -106,12 +108,16 @@ def _keep_plan(warehouse: Warehouse, experiment: Experiment, spec: Spec, planned
     keep_record(warehouse, spec, [run.sidecar.plan_key for run in planned])
 
 
-def _not_done(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs that the warehouse does not hold; those that were withdrawn are to be run anew."""
-    held, withdrawn = _held(warehouse, planned), _withdrawn(warehouse)
-    return [run for run in planned if not _is_done(run, held) and (run.key in held or run.key not in withdrawn)]
+def _left_over(
+    warehouse: Warehouse, planned: Sequence[PlannedRun], held: Mapping[tuple[str, str], _Held]
+) -> list[PlannedRun]:
+    """Return the finished runs on disk that the warehouse does not hold; those withdrawn are to be run anew."""
+    finished = [run for run in planned if not _is_done(run, held) and _is_finished(run)]
+    withdrawn = _withdrawn(warehouse) if finished else set()
+    return [run for run in finished if run.key in held or run.key not in withdrawn]
 
 
+@steady
 def _withdrawn(warehouse: Warehouse) -> set[tuple[str, str]]:
     with connect(warehouse, views=("run_ledger",)) as connection:
         rows = connection.execute("SELECT profile, label FROM run_ledger WHERE event = 'withdrawn'").fetchall()
@@ -161,10 +167,10 @@ class _Intake:
             self._take_in(failed)
 
 
-def _rescue(warehouse: Warehouse, planned: Sequence[PlannedRun], plan_keys: set[str]) -> None:
+def _rescue(warehouse: Warehouse, finished: Sequence[PlannedRun], plan_keys: set[str]) -> None:
     """Take in finished runs that lie where a new run would write, before they are overwritten."""
-    there = {warehouse.relative(run.source): run for run in planned if _is_finished(run)}
-    report = ingest_paths(warehouse, [run.source for run in there.values()]) if there else []
+    there = {warehouse.relative(run.source): run for run in finished}
+    report = ingest_paths(warehouse, [run.source for run in finished])
     for lost in (outcome for outcome in report if outcome.status == "rejected"):
         sidecar = read_sidecar(sidecar_path(there[lost.file].telemetry))
         if sidecar and sidecar.plan_key in plan_keys:
@@ -189,7 +195,10 @@ def missing_runs(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[Pl
 
     Raises: WarehouseError (exit code 2) when a good run with other options has one of the labels.
     """
-    held = _held(warehouse, planned)
+    return _missing(planned, _held(warehouse, planned))
+
+
+def _missing(planned: Sequence[PlannedRun], held: Mapping[tuple[str, str], _Held]) -> list[PlannedRun]:
     missing = []
     for run in planned:
         if _is_done(run, held):
@@ -227,6 +236,7 @@ def _held(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> dict[tuple[str
     return {(run.profile, run.label): run for run in _live(warehouse, planned)}
 
 
+@steady
 def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[_Held]:
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         rows = connection.execute(

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.experiments.columns import PLACE, Column, parse_column
 from paraphina_wh.experiments.grid import axis_values, expand
@@ -60,6 +60,7 @@ def write_tables(
     return paths
 
 
+@steady
 def experiment_tables(
     warehouse: Warehouse, spec: Spec, plan_keys: Sequence[str] | None = None
 ) -> list[tuple[Table, pl.DataFrame]]:

@@ -15,6 +15,7 @@ import polars as pl
 from paraphina_wh.candidates import Candidates, place_of
 from paraphina_wh.catalog import no_glob, sql_folder
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.scratch import scratch_database
 
 _NOTHING: Final = ["", "nan", "null"]
 _TRUTH: Final = {"true": "1", "yes": "1", "false": "0", "no": "0"}
@@ -100,7 +101,7 @@ def read_table(file: Path, hint: str) -> CsvTable:
     columns = [f"c{place}" for place in range(len(header))]
     values = {"file": no_glob(str(file)), "columns": dict.fromkeys(columns, "VARCHAR")}
     query = (sql_folder() / "import" / "csv_cells.sql").read_text()
-    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+    with scratch_database(threads=1) as connection:
         try:
             cells: pl.DataFrame = connection.sql(query, params=values).pl()
         except duckdb.Error as error:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import duckdb
 import polars as pl
 
-from paraphina_wh.catalog import connect, view_files, view_sql
+from paraphina_wh.catalog import connect, steady, view_files, view_sql
+from paraphina_wh.scratch import scratch_database
 from paraphina_wh.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Sweep:
         return f"the warehouse, {ended_well} of {self.runs.height} runs of the latest sweep of {self.experiment}"
 
 
+@steady
 def latest_sweep(warehouse: Warehouse, experiment: str) -> Sweep | None:
     """Return the latest sweep of an experiment; None when no run of it ended well."""
     with connect(warehouse, threads=1, views=_RUN_VIEWS) as connection:
@@ -55,9 +56,8 @@ def views_over(tables: Mapping[str, pl.DataFrame], views: Iterable[str]) -> Iter
     tables: name -> rows, under the name and with the columns that the views read.
     """
     wanted = set(views)
-    with duckdb.connect(":memory:") as connection:
-        # Sums of doubles depend on the order of their terms; one thread takes that of the table.
-        connection.execute("SET threads = 1")
+    # Sums of doubles depend on the order of their terms; one thread takes that of the table.
+    with scratch_database(threads=1) as connection:
         for name, frame in tables.items():
             connection.register("given", frame.to_arrow())
             connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")

@@ -16,5 +16,6 @@ and telemetry, so that the product works on a machine without that binary. Its m
     record.py         one tick -> one line of telemetry JSON
     telemetry_file.py the telemetry file and its life
 
-Standard library only: the engine starts in a few milliseconds.
+Standard library only, and of that only what loads quickly (no dataclasses, no pathlib): many runs are so short that
+starting the engine is most of what they cost.
 """

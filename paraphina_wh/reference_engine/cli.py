@@ -42,7 +42,11 @@ def _u64(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="paraphina", description="Reference market-making simulator.", allow_abbrev=False
+        prog="paraphina",
+        description="Reference market-making simulator.",
+        allow_abbrev=False,
+        # With a width of its own argparse need not load what finds out that of the terminal.
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100),
     )
     add = parser.add_argument
     add("--ticks", type=_u64, action=_StoreOnce, metavar="N", help="number of synthetic ticks [default: 2000]")

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from decimal import Decimal
+from typing import NamedTuple
 
 CONFIG_VERSION = "reference-0.1.0"
 PREFIX = "PARAPHINA_"
@@ -26,8 +25,7 @@ _INT_TEXT = re.compile(r"[+-]?[0-9]+")
 Value = float | int | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
+class EngineConfig(NamedTuple):
     """The effective configuration: exactly what the config hash covers. Field order = order of the dump."""
 
     profile: str
@@ -59,7 +57,7 @@ class EngineConfig:
 
     def hash_hex(self) -> str:
         """64-bit FNV-1a of the dump, 16 hex digits: equal for equal profile and knobs, whatever the seed or ticks."""
-        dump = CONFIG_VERSION + "".join(f"|{f.name}={getattr(self, f.name)!r}" for f in fields(self))
+        dump = CONFIG_VERSION + "".join(f"|{name}={value!r}" for name, value in self._asdict().items())
         digest = 0xCBF29CE484222325
         for byte in dump.encode():
             digest = ((digest ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
@@ -73,8 +71,7 @@ _PRESETS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Knob:
+class _Knob(NamedTuple):
     """One environment variable: its field, how its text is read, how the value is clamped."""
 
     env: str
@@ -176,8 +173,8 @@ def _apply(knob: _Knob, text: str, config: EngineConfig) -> tuple[EngineConfig, 
         default = _plain(getattr(config, knob.field))
         why = f"could not parse {name} = {_quoted(text)} as {knob.type_name}"
         return config, f"[config] WARN: {why}; using default {default}"
-    changes = {knob.field: value}
-    return replace(config, **changes), f"[config] {name} = {_plain(value)} (overrode default)"  # type: ignore[arg-type]
+    changed = config._replace(**{knob.field: value})  # type: ignore[arg-type]
+    return changed, f"[config] {name} = {_plain(value)} (overrode default)"
 
 
 def _plain(value: Value) -> str:
@@ -189,7 +186,10 @@ def _plain(value: Value) -> str:
     if value != value:
         return "NaN"
     text = repr(value)
-    text = format(Decimal(text), "f") if "e" in text else text
+    if "e" in text:
+        from decimal import Decimal  # rare, and slow to load
+
+        text = format(Decimal(text), "f")
     return text.removesuffix(".0")
 
 

@@ -7,8 +7,8 @@ Noise is a sum of uniforms, not a Gaussian: plain arithmetic gives the same byte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 VENUE_IDS = ("extended", "hyperliquid", "aster", "lighter", "paradex")
 
@@ -21,8 +21,7 @@ _BASIS_MEMORY = 0.97
 _BASIS_NOISE_USD = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class _Phase:
+class _Phase(NamedTuple):
     """A stretch of market behaviour. Lengths are drawn between half and one and a half times the mean."""
 
     mean_length_s: float
@@ -38,19 +37,19 @@ _TREND = _Phase(70.0, 0.31, 0.030, 0.4, 0.8, 0.87)
 _SHOCK = _Phase(5.0, 2.4, 0.150, 1.0, 3.0, 0.9)
 
 
-@dataclass(slots=True)
 class Book:
     """Top of one venue's book."""
 
-    mid_usd: float
-    spread_usd: float
-    depth_tao: float  # at the best bid, and as much at the best ask
-    fresh: bool = True  # refreshed on this tick
-    basis_usd: float = 0.0  # distance of the venue's true price from the common price
+    __slots__ = ("basis_usd", "depth_tao", "fresh", "mid_usd", "spread_usd")
+
+    def __init__(self, mid_usd: float, spread_usd: float, depth_tao: float, basis_usd: float) -> None:
+        self.mid_usd, self.spread_usd = mid_usd, spread_usd
+        self.depth_tao = depth_tao  # at the best bid, and as much at the best ask
+        self.fresh = True  # refreshed on this tick
+        self.basis_usd = basis_usd  # distance of the venue's true price from the common price
 
 
-@dataclass(frozen=True, slots=True)
-class Taker:
+class Taker(NamedTuple):
     """An aggressive order on one venue: trades with our quote there if that is within its limit price."""
 
     venue_index: int
@@ -112,7 +111,7 @@ class Market:
 
     def _first_book(self, index: int) -> Book:
         basis_usd = 0.1 * self._noise()
-        return Book(self._price_usd + basis_usd, 0.40 + 0.02 * index, 1.0, basis_usd=basis_usd)
+        return Book(self._price_usd + basis_usd, 0.40 + 0.02 * index, 1.0, basis_usd)
 
     def _refresh(self, index: int, book: Book) -> None:
         draw = self._rng.random

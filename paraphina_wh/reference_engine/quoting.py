@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from paraphina_wh.reference_engine.config import EngineConfig
 from paraphina_wh.reference_engine.fair_value import FairValue
@@ -20,8 +20,7 @@ _MAX_QUOTE_TAO = 6.0
 _LEVERAGE, _MARGIN_SAFETY = 10.0, 0.5
 
 
-@dataclass(slots=True)
-class Side:
+class Side(NamedTuple):
     """One side of a venue's quote; all zero when not quoted."""
 
     price_usd: float = 0.0
@@ -31,8 +30,10 @@ class Side:
     margin_cap_tao: float = 0.0
 
 
-@dataclass(slots=True)
-class Quote:
+_NOT_QUOTED = Side()
+
+
+class Quote(NamedTuple):
     """Both sides of one venue and the terms they share, usd/tao."""
 
     basis_adj_usd: float
@@ -48,8 +49,7 @@ class Quote:
         return (ask - bid) / 2.0 if bid > 0.0 and ask >= bid else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class QuotingLimits:
+class QuotingLimits(NamedTuple):
     """What the risk state allows on this tick."""
 
     may_quote: bool
@@ -72,28 +72,28 @@ def make_quote(
     risk_aversion = _INVENTORY_GAMMA * fair.sigma_eff**2 * _INVENTORY_HORIZON_S
     inventory_term_usd = risk_aversion * q_global_tao
     s_tilde_usd = max(fair_usd, 1.0) + basis_adj_usd + 0.0 - inventory_term_usd
-    quote = Quote(basis_adj_usd, inventory_term_usd, s_tilde_usd, Side(), Side())
+    bid = ask = _NOT_QUOTED
     if not limits.may_quote or venue.status == "Disabled":
-        return quote
+        return Quote(basis_adj_usd, inventory_term_usd, s_tilde_usd, bid, ask)
     half_usd = (book.spread_usd / 2.0 + _BASE_HALF_SPREAD_USD) * fair.spread_mult
     cost_usd = venue.maker_fee_bps / 1e4 * fair_usd
     size_factor = fair.size_mult * limits.size_factor
     if limits.may_buy:
         price_usd = floor_hundredth(s_tilde_usd - half_usd)
-        quote.bid = _side(price_usd, fair_usd - price_usd - cost_usd, config.mm_size_eta, size_factor)
+        bid = _side(price_usd, fair_usd - price_usd - cost_usd, config.mm_size_eta, size_factor)
     if limits.may_sell:
         price_usd = floor_hundredth(s_tilde_usd + half_usd)
-        quote.ask = _side(price_usd, price_usd - fair_usd - cost_usd, config.mm_size_eta, size_factor)
-    return quote
+        ask = _side(price_usd, price_usd - fair_usd - cost_usd, config.mm_size_eta, size_factor)
+    return Quote(basis_adj_usd, inventory_term_usd, s_tilde_usd, bid, ask)
 
 
 def _side(price_usd: float, edge_usd: float, size_eta: float, size_factor: float) -> Side:
     """Quote one side if its edge is positive and at least one lot is left of it."""
     if not (0.0 < price_usd < inf and edge_usd > 0.0):
-        return Side()
+        return _NOT_QUOTED
     size_raw_tao = edge_usd / size_eta
     margin_cap_tao = MARGIN_AVAILABLE_USD * _LEVERAGE * _MARGIN_SAFETY / price_usd
     size_tao = floor_hundredth(min(size_raw_tao * size_factor, margin_cap_tao, _MAX_QUOTE_TAO))
     if not size_tao >= LOT_TAO:
-        return Side()
+        return _NOT_QUOTED
     return Side(price_usd, size_tao, edge_usd, size_raw_tao, margin_cap_tao)

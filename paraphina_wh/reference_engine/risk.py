@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from paraphina_wh.reference_engine.config import EngineConfig
 from paraphina_wh.reference_engine.venue import Venue
@@ -13,8 +12,7 @@ BASIS_LIMIT_USD = 10000.0
 Event = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Measure:
+class _Measure(NamedTuple):
     """How much of one limit is used, in USD. A loss is used as a positive number and reported as a negative one."""
 
     name: str

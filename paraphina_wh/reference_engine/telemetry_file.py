@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO
 
 
@@ -26,8 +26,8 @@ class TelemetryFile:
         """Write one record and its newline; the first call opens the file and makes its folder."""
         try:
             if self._file is None:
-                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-                self._file = Path(self._path).open(self._open_mode, buffering=8192)  # noqa: SIM115
+                os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)  # noqa: PTH103, PTH120
+                self._file = open(self._path, self._open_mode, buffering=8192)  # noqa: PTH123, SIM115
             self._file.write(line.encode("ascii") + b"\n")
         except (OSError, ValueError):  # ValueError: a path no file system accepts, e.g. with a NUL
             self._path = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from paraphina_wh.reference_engine.market import Book, Taker
 from paraphina_wh.reference_engine.orders import Entry, OrderLog, side_name
@@ -15,8 +15,7 @@ _RESIZE_FACTOR = 2.0
 _REPRICE_FLOOR_USD = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """A trade of ours, before it is booked."""
 
     venue: Venue

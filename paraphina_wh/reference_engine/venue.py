@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from paraphina_wh.reference_engine.fair_value import Volatility
 from paraphina_wh.reference_engine.market import VENUE_IDS
@@ -22,19 +22,17 @@ _MARKOUT_ALPHA = 0.1
 _TOXIC_MARKOUT_USD = 0.5  # an adverse markout of this size counts fully
 
 
-@dataclass(slots=True)
 class OpenOrder:
     """A resting quote of ours."""
 
-    order_id: str
-    is_buy: bool
-    price_usd: float
-    size_tao: float
-    placed_ms: int
+    __slots__ = ("is_buy", "order_id", "placed_ms", "price_usd", "size_tao")
+
+    def __init__(self, order_id: str, is_buy: bool, price_usd: float, size_tao: float, placed_ms: int) -> None:
+        self.order_id, self.is_buy, self.placed_ms = order_id, is_buy, placed_ms
+        self.price_usd, self.size_tao = price_usd, size_tao
 
 
-@dataclass(frozen=True, slots=True)
-class RetainedFill:
+class RetainedFill(NamedTuple):
     """One entry of the ring of the last 100 fills."""
 
     seq: int
@@ -42,24 +40,21 @@ class RetainedFill:
     size_tao: float
 
 
-@dataclass(slots=True)
 class Venue:
     """State of one venue; positions in TAO, prices in usd/tao."""
 
-    index: int
-    position_tao: float = 0.0
-    entry_usd: float = 0.0
-    bid: OpenOrder | None = None
-    ask: OpenOrder | None = None
-    next_fill_seq: int = 0
-    toxicity: float = 0.0
-    markout_ewma: float = 0.0
-    maker_volume_tao: float = 0.0
-    taker_volume_tao: float = 0.0
-    abs_position_mean_tao: float = 0.0
-    ring: deque[RetainedFill] = field(default_factory=lambda: deque(maxlen=RETAINED_FILLS))
-    volatility: Volatility = field(default_factory=Volatility)
-    _markouts_due: deque[tuple[int, float, float]] = field(default_factory=deque)  # (due ms, sign, fill price)
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.position_tao = self.entry_usd = 0.0
+        self.bid: OpenOrder | None = None
+        self.ask: OpenOrder | None = None
+        self.next_fill_seq = 0
+        self.toxicity = self.markout_ewma = 0.0
+        self.maker_volume_tao = self.taker_volume_tao = 0.0
+        self.abs_position_mean_tao = 0.0
+        self.ring: deque[RetainedFill] = deque(maxlen=RETAINED_FILLS)
+        self.volatility = Volatility()
+        self._markouts_due: deque[tuple[int, float, float]] = deque()  # (due ms, sign, fill price)
 
     @property
     def venue_id(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from paraphina_wh.catalog import connect
+from paraphina_wh.catalog import connect, steady
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import LEDGER, LedgerRow
 from paraphina_wh.telemetry.shape import column_types
@@ -44,6 +44,7 @@ class Recorded(msgspec.Struct, frozen=True):
         return f"run {self.row.run_id} ({self.row.profile}, {self.row.label})"
 
 
+@steady
 def find_runs(warehouse: Warehouse, names: Sequence[str]) -> list[Recorded]:
     """Return the runs of these names, each once: run_ids, labels, or first characters of run_ids.
 
@@ -54,6 +55,7 @@ def find_runs(warehouse: Warehouse, names: Sequence[str]) -> list[Recorded]:
     return list({run.row.run_id: run for run in found}.values())
 
 
+@steady
 def runs_of(warehouse: Warehouse, experiment: str, *other_names: str) -> tuple[list[Recorded], int]:
     """Return the runs of an experiment that ended well, by label, and the number of those that did not.
 

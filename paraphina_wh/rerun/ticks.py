@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import sql_folder
+from paraphina_wh.catalog import no_glob, sql_folder
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.overlapped import file_sha256
 from paraphina_wh.ingest.stage import Stager
@@ -80,7 +80,7 @@ def _differences(connection: duckdb.DuckDBPyConnection, stored: Path, fresh: Pat
         # Files of earlier versions lack the columns that were added since.
         connection.execute(
             f"CREATE VIEW {name} AS SELECT * EXCLUDE (run_id) FROM ({zero_rows(ticks_columns())} UNION ALL BY NAME "
-            f"FROM read_parquet([{sql_text(str(path))}], hive_partitioning = false))"
+            f"FROM read_parquet([{sql_text(no_glob(str(path)))}], hive_partitioning = false))"
         )
     query = (sql_folder() / "import" / "tick_differences.sql").read_text()
     result = connection.execute(query, {"whole": whole})
