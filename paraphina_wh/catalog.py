@@ -107,19 +107,31 @@ def steady(read: Callable[P, T]) -> Callable[P, T]:
     """Let a function that reads begin again when a file was removed between the listing and the opening of it.
 
     `gc` removes files that others have folded or replaced; whoever lists the folder anew does not see them.
+    A file that cannot be read is a WarehouseError.
     """
 
     @wraps(read)
     def again(*args: P.args, **kwargs: P.kwargs) -> T:
-        for _ in range(_TRIES):
+        for tries_left in reversed(range(_TRIES)):
             try:
                 return read(*args, **kwargs)
-            except duckdb.IOException as error:
-                if "No such file" not in str(error):
-                    raise
-        return read(*args, **kwargs)
+            except duckdb.Error as error:
+                if tries_left and isinstance(error, duckdb.IOException) and "No such file" in str(error):
+                    continue
+                # Damaged Parquet is reported as this or that, or as an error of no kind.
+                if type(error) in (duckdb.Error, duckdb.IOException, duckdb.InvalidInputException):
+                    raise _unreadable(error) from error
+                raise
+        raise AssertionError
 
     return again
+
+
+def _unreadable(error: duckdb.Error) -> WarehouseError:
+    return WarehouseError(
+        f"cannot read the warehouse: {str(error).partition(chr(10))[0]}",
+        "`paraphina-wh check` names damaged files, `paraphina-wh repair` makes them anew",
+    )
 
 
 def connect(
@@ -170,8 +182,10 @@ def _is_recorded(warehouse: Warehouse) -> bool:
         return any(not entry.name.startswith(".") for entry in entries)
 
 
-def _record_what_is_there(warehouse: Warehouse) -> None:
+def record_what_is_older(warehouse: Warehouse) -> None:
     """Record the files of a warehouse that was made before commits were recorded, as they are now."""
+    if not warehouse.exists or _is_recorded(warehouse):
+        return
     found = [path for table in warehouse.tables for path in sorted(table.rglob("*.parquet"))]
     found += sorted(warehouse.quarantine.glob("*.jsonl"))
     files = [commit.stored(warehouse, commit.Put(path, path, "there before records were")) for path in found]
@@ -180,9 +194,8 @@ def _record_what_is_there(warehouse: Warehouse) -> None:
 
 def _bring_up_to_date(warehouse: Warehouse) -> None:
     """Write the zero-row files anew when one is gone or a column was added: views must bind whatever there is."""
-    if warehouse.exists and not _is_recorded(warehouse):
-        # First of all: the first commit would make it look recorded.
-        _record_what_is_there(warehouse)
+    # First of all: the first commit would make it look recorded.
+    record_what_is_older(warehouse)
     marker = f"{FORMAT}\nschema {_schema_digest()}\n"
     whole = warehouse.exists and all(file.is_file() for file in _zero_row_files(warehouse))
     if not whole or (warehouse.path / "FORMAT").read_text() != marker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from paraphina_wh.telemetry.shape import MC_RUNS, TICKS, column_types
@@ -70,8 +71,9 @@ def zero_rows(columns: dict[str, str]) -> str:
     return "SELECT " + ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items()) + " WHERE false"
 
 
+@cache
 def ticks_columns() -> dict[str, str]:
-    """Return the columns of a telemetry Parquet file: run_id, the declared record, extra."""
+    """Return the columns of a telemetry Parquet file: run_id, the declared record, extra. Not to be changed: kept."""
     # JSON text is kept as VARCHAR: Polars and pyarrow have no plain type for Parquet's JSON.
     stored = {name: kind.replace("JSON", "VARCHAR") for name, kind in column_types(TICKS).items()}
     return {"run_id": "VARCHAR", **stored, "extra": "VARCHAR"}

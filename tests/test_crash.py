@@ -5,6 +5,8 @@ The long form, every command at every step, is `make torture`.
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +19,11 @@ import pytest
 
 from paraphina_wh.maintenance.integrity import check_warehouse
 from paraphina_wh.warehouse import Warehouse, locate
-from tests.conftest import Report
+from tests.conftest import Invoke, Report
 from tests.records import run_of
 from tests.telemetry_maker import ask, files_below, ingest, runs_content, write
-from tests.torture.crash import Lane, attack_session, in_memory, lane
+from tests.torture.commands import build
+from tests.torture.crash import SESSION, Lane, attack_session, in_memory, lane
 from tests.torture.figures import Figure
 
 SEED = 20_240_501
@@ -50,6 +53,38 @@ def test_a_session_of_commands_that_fail_at_any_step_or_are_killed_at_any_moment
     steps, moments = attack_session(attacked, SEED, steps=3, moments=1)
     report(Figure("steps of a session at which it fails", steps.count, steps.held, "steps", SEED))
     report(Figure("kill -9 of a session at random moments", moments.count, moments.held, "kills", SEED))
+
+
+@pytest.mark.parametrize("limits", [{"file_limit": 2000}, {"file_limit": 60_000}, {"open_files": 12}], ids=str)
+def test_a_limit_of_the_system_is_an_error_with_a_hint_and_leaves_nothing(
+    attacked: Lane, limits: dict[str, int]
+) -> None:
+    """The small file is a table without rows, the larger one the catalog file."""
+    build(attacked.zygote, attacked.folder / "scenes", attacked.root, "sources")
+    before = set(files_below(attacked.root))
+    ended = attacked.zygote.run(attacked.root, *SESSION[0], env=None, **limits)
+    limit = "ulimit -n" if "open_files" in limits else "ulimit -f"
+    assert (ended.code, ended.stdout) == (1, "")
+    assert re.fullmatch(rf"error: .*: (File too large|Too many open files)\nhint: .*`{limit}`.*\n", ended.stderr)
+    left = set(files_below(attacked.root)) - before
+    assert [name for name in left if "_staging/" in name or "/." in name or "exp13" in name] == []
+    assert attacked.zygote.run(attacked.root, *SESSION[0]).code == 0
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_a_warehouse_older_than_records_gets_them_whatever_looks_at_it_first(
+    invoke: Invoke, warehouse: Warehouse, sources: Path, checked: bool
+) -> None:
+    """A read may write the tables without rows anew; a kill may leave the folder of records empty."""
+    ingest(warehouse, sources, on_error="quarantine")
+    shutil.rmtree(warehouse.commits)
+    warehouse.commits.mkdir()
+    (warehouse.path / "FORMAT").write_text("1\nschema of another time\n")
+    if checked:
+        assert invoke("check").exit_code == 0
+    assert ask(warehouse, "SELECT count(*) FROM runs") == [(4,)]
+    found = check_warehouse(warehouse)
+    assert (found.findings, found.runs) == ([], 4)
 
 
 def test_workers_orphaned_by_a_kill_do_no_harm(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

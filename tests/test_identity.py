@@ -327,7 +327,7 @@ def test_forget_says_when_a_name_means_no_run_or_several(warehouse: Warehouse) -
     for names, labels, message in (
         (["zz"], [], "no run 'zz'"),
         ([], ["nope"], "no run with label 'nope'"),
-        ([""], [], "'' starts 2 run_ids"),
+        ([""], [], "an empty name starts every run_id"),
         ([run_id or "", "zz"], [], "no run 'zz'"),
     ):
         with pytest.raises(WarehouseError, match=message) as refused:

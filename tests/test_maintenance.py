@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -249,7 +248,7 @@ def test_with_a_damaged_ledger_nothing_is_removed(three: Warehouse, invoke: Invo
     ledger_files(three)[0].write_bytes(b"PAR1")
     done = invoke("gc", "--delete", "--older-than", "0s")
     assert done.exit_code == 1
-    assert done.stderr.startswith("error: cannot read the warehouse: ")
+    assert done.stderr.startswith("error: cannot read the warehouse: Invalid Input Error: ")
     assert left.exists()
 
 
@@ -309,11 +308,9 @@ def test_nothing_is_removed_through_a_link_that_leads_out_of_the_warehouse(three
 
 def test_everybody_at_once(tmp_path: Path, report: Report) -> None:
     """The short form of tests/torture/concurrency.py: a few seconds, fewer of each kind."""
-    concurrency.write_inputs(tmp_path)
-    kinds = {"ingester": 2, "replacer": 1, "compactor": 1, "sweeper": 1, "reader": 1}
-    started = time.monotonic()
-    told = concurrency.let_work(tmp_path, seed=5, seconds=3, kinds=kinds, kill_each_s=1)
-    assert time.monotonic() - started < 60
+    concurrency.write_inputs(tmp_path, groups=6)
+    kinds = {"ingester": 2, "compactor": 1, "sweeper": 1, "reader": 1}
+    told = concurrency.let_work(tmp_path, seed=5, seconds=2, kinds=kinds, kill_each_s=0.5)
     assert not told["problems"]
     assert told["kills"] >= 1
     rows = told["rows checked"]

@@ -330,6 +330,26 @@ def test_a_cut_tail_is_put_aside_and_flagged() -> None:
     assert ledger.warnings() == ["line 3: cut off at the end of the file"]
 
 
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"{",
+        b" {",
+        line(t=2, later=float("nan"))[:-20],
+        line(t=2)[:-2] + "é".encode()[:1],
+    ],
+)
+def test_what_does_not_parse_at_the_end_is_cut_off(tail: bytes) -> None:
+    ledger, found = read(run_of(2) + tail)
+    assert (ledger.truncated, ledger.errors, found) == (True, 1, [(3, "", "cut off at the end of the file")])
+
+
+@pytest.mark.parametrize("tail", [b"x", b"[", b"nul", b"[]", b"{}", b"\xef\xbb\xbf{", b'{"x":' + b"[" * 2000])
+def test_what_is_no_start_of_a_record_is_not_cut_off(tail: bytes) -> None:
+    ledger, found = read(run_of(2) + tail)
+    assert (ledger.truncated, ledger.quarantined, found[0][0]) == (False, 1, 3)
+
+
 def test_a_cut_line_that_has_a_newline_is_an_error() -> None:
     ledger, found = read(run_of(3)[:-100] + b"\n")
     assert (ledger.rows, ledger.quarantined, ledger.truncated) == (2, 1, False)
@@ -345,6 +365,11 @@ def test_gaps_and_a_late_start_are_warnings() -> None:
     ledger, found = read(line(t=5) + line(t=6) + line(t=9) + line(t=20))
     assert found == []
     assert ledger.warnings() == ["the first index is 5, not 0", "2 gap(s) in the index"]
+
+
+def test_one_index_left_out_is_a_gap() -> None:
+    ledger, _ = read(line(t=0) + line(t=2) + line(t=4) + line(t=5) + line(t=7, later=1))
+    assert (ledger.rows, ledger.gaps, ledger.last_index) == (5, 3, 7)
 
 
 def test_utf_16_is_rejected_line_by_line() -> None:
@@ -588,11 +613,13 @@ def test_a_file_of_bad_lines_is_given_up() -> None:
 def test_a_file_is_not_given_up_while_one_line_in_a_hundred_is_good() -> None:
     rows = [line(dict.fromkeys(list(GOOD)[11:], MISSING), t=t) for t in range(1002)]
     limit = max(map(len, rows))
-    bad = (b"x" * limit + b"x\n") * 100_000
-    ledger = read_strict(io.BytesIO(b"".join(rows[:1001]) + bad + rows[1001]), max_line_bytes=limit)
-    assert (ledger.rows, ledger.quarantined) == (1002, 100_000)
-    with pytest.raises(WarehouseError, match="gave up at line 101001: 100001 lines break the contract, 1000 keep it"):
-        read_strict(io.BytesIO(b"".join(rows[:1000]) + bad + bad), max_line_bytes=limit)
+    bad = b"x" * limit + b"x\n"
+    ledger = read_strict(io.BytesIO(b"".join(rows[:1001]) + bad * 100_100 + rows[1001]), max_line_bytes=limit)
+    assert (ledger.rows, ledger.quarantined) == (1002, 100_100)
+    with pytest.raises(WarehouseError, match="gave up at line 101102: 100101 lines break the contract, 1001 keep it"):
+        read_strict(io.BytesIO(b"".join(rows[:1001]) + bad * 100_200), max_line_bytes=limit)
+    with pytest.raises(WarehouseError, match="gave up at line 100002: 100001 lines break the contract, 1 keep it"):
+        read_strict(io.BytesIO(rows[0] + bad * 100_200), max_line_bytes=limit)
 
 
 def test_lines_of_nothing_but_newlines_are_counted_by_the_million() -> None:
@@ -668,6 +695,12 @@ def test_the_clean_copy_holds_the_rows_alone() -> None:
     content = line(t=0)[:-1] + b"\r\n\n" + line(t=0) + line(t=1)[:-1]
     read_strict(io.BytesIO(content), TICKS, Sinks(clean=clean))
     assert clean.getvalue() == line(t=0)[:-1] + b" \n" + line(t=1)
+
+
+def test_the_clean_copy_of_a_good_file_is_the_file() -> None:
+    clean = io.BytesIO()
+    read_strict(io.BytesIO(run_of(5)), TICKS, Sinks(clean=clean))
+    assert clean.getvalue() == run_of(5)
 
 
 @pytest.mark.parametrize(

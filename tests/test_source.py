@@ -191,6 +191,7 @@ def test_a_member_that_ends_early_is_cut_off(kept: int) -> None:
         (member(b"abc")[:-8] + bytes(8), "incorrect data check"),
         (member(b"abc")[:-4] + bytes(4), "incorrect length check"),
         (member(b"abc") + b"garbage", "incorrect header check"),
+        (member(b"abc") + b"\0\0XXXX", "incorrect header check"),
         (b"\x1f\x8b\x07" + member(b"abc")[3:], "unknown compression method"),
         (b"\0" + member(b"abc"), "incorrect header check"),
         (member(b"abc", 0x80), "unknown header flags set"),

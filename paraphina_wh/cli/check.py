@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from paraphina_wh.warehouse import Warehouse
 
 
+_DAMAGED = "`paraphina-wh repair` makes damaged files anew from their sources, and puts the rest aside"
+_FOREIGN = "remove what is foreign; `paraphina-wh gc --delete` removes what is orphaned"
+
+
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 @click.option(
@@ -84,4 +88,5 @@ def _tell(warehouse: Warehouse, found: Integrity, style: str) -> None:
         notice(f"OK: {whole}")
         return
     notice(f"FAILED: {len(found.findings)} findings in {warehouse.path}; {whole}")
-    notice("hint: `paraphina-wh repair` makes damaged files anew from their sources, and puts the rest aside")
+    foreign = all(each.problem in ("foreign", "orphaned") for each in found.findings)
+    notice(f"hint: {_FOREIGN if foreign else _DAMAGED}")

@@ -31,5 +31,6 @@ def sealed_sha256(file: Path) -> str | None:
 
 def write_seal(file: Path, sha256: str) -> None:
     """Seal a dataset file of this SHA-256."""
-    write_atomically(seal_file(file), f"{sha256}  {file.name}\n".encode(errors="surrogateescape"))
+    # The seal last: whoever is killed before it finds the dataset unsealed, and seals it again.
     file.chmod(READ_ONLY)
+    write_atomically(seal_file(file), f"{sha256}  {file.name}\n".encode(errors="surrogateescape"))

@@ -133,8 +133,9 @@ def _source_of(run: Staged) -> SourceRun:
 
 
 def recorded(rows: Sequence[LedgerRow]) -> list[msgspec.Raw]:
-    """Return ledger rows as a record holds them."""
-    return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
+    """Return ledger rows as a record holds them: most columns of a row are empty, and left out."""
+    told = ({name: value for name, value in msgspec.structs.asdict(row).items() if value is not None} for row in rows)
+    return [msgspec.Raw(msgspec.json.encode(row)) for row in told]
 
 
 def ledger_text(rows: Sequence[LedgerRow]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from paraphina_wh.ingest.batch import recorded
 from paraphina_wh.ledger import LEDGER, LedgerRow
 from paraphina_wh.maintenance.reading import parquet_list
 from paraphina_wh.records import Record, SourceRun, StoredFile, file_sha256
@@ -24,7 +25,7 @@ def adopted(warehouse: Warehouse, path: Path, name: str) -> Record:
         name,
         files=[stored],
         runs=[made_of for row in rows if (made_of := _source_of(row, experiment))],
-        rows=[msgspec.Raw(msgspec.json.encode(row)) for row in rows],
+        rows=recorded(rows),
     )
 
 

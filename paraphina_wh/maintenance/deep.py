@@ -17,8 +17,9 @@ from paraphina_wh.telemetry.reader import Ledger, read_strict
 from paraphina_wh.telemetry.source import open_source
 from paraphina_wh.warehouse import Warehouse
 
-# What a window over the ticks of several runs may hold in memory at once.
-_CHUNK_TICKS: Final = 200_000
+# What a window over the ticks of several runs may hold in memory at once, and how many files may be open.
+_CHUNK_TICKS: Final = 100_000
+_CHUNK_RUNS: Final = 256
 _ACCOUNT: Final = (
     *("lines", "rows", "quarantined", "blank"),
     *("source_bytes", "row_bytes", "quarantined_bytes", "blank_bytes", "truncated"),
@@ -90,7 +91,8 @@ def _load_runs(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection) -> l
 def _chunks(runs: Sequence[_Run]) -> Iterator[list[_Run]]:
     chunk: list[_Run] = []
     for run in runs:
-        if chunk and sum(each.rows for each in chunk) + run.rows > _CHUNK_TICKS:
+        too_much = sum(each.rows for each in chunk) + run.rows > _CHUNK_TICKS
+        if chunk and (too_much or len(chunk) == _CHUNK_RUNS):
             yield chunk
             chunk = []
         chunk.append(run)

@@ -51,9 +51,11 @@ def collect(warehouse: Warehouse, *, older_than_s: float = DEFAULT_AGE_S, delete
     """
     with exclusive(warehouse):
         found = _leftovers(warehouse, older_than_s)
-        if not (delete and found):
+        if not delete:
             return found
         commit.settle(warehouse)
+        if not found:
+            return []
         with commit.nobody_commits(warehouse):
             gone = [leftover for leftover in _leftovers(warehouse, older_than_s) if _remove(warehouse, leftover)]
             _remove_empty_folders(warehouse)
@@ -159,11 +161,8 @@ def _is_there(warehouse: Warehouse, name: str) -> bool:
 
 def _orphans(warehouse: Warehouse, records: Records) -> Iterator[Path]:
     """Yield ticks and lines put aside that no record and no run answers for."""
-    strangers = [
-        path
-        for path in stored_files(warehouse)
-        if str(path.relative_to(warehouse.path)) not in records.files.keys() | records.dropped.keys()
-    ]
+    known = records.files.keys() | records.dropped.keys()
+    strangers = [path for path in stored_files(warehouse) if str(path.relative_to(warehouse.path)) not in known]
     ours = [path for path in strangers if _is_ours(warehouse, path) and not path.is_symlink()]
     told = runs_told(warehouse)[0] if ours else set()
     yield from (path for path in ours if path.stem not in told)

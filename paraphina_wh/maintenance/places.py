@@ -58,7 +58,8 @@ def is_ticks_file(warehouse: Warehouse, path: Path) -> bool:
 
 def is_of_source(warehouse: Warehouse, path: Path) -> bool:
     """Tell whether lines put aside are those of a file of Monte Carlo runs that lies in the warehouse."""
-    return path.parent == warehouse.quarantine and (warehouse.mc_runs / f"source={path.stem}").is_dir()
+    # A kill may leave the folder of a commit that never came.
+    return path.parent == warehouse.quarantine and any((warehouse.mc_runs / f"source={path.stem}").glob("*.parquet"))
 
 
 def is_schema(path: str) -> bool:

@@ -33,8 +33,10 @@ def steadily(read: Callable[[], T]) -> T:
     try:
         return steady(read)()
     except duckdb.Error as error:
-        what = f"cannot read the warehouse: {str(error).partition(chr(10))[0]}"
-        raise WarehouseError(what, "paraphina-wh check names damaged files") from error
+        # Other columns than a ledger has: a foreign file among those of a table.
+        raise WarehouseError(
+            f"cannot read the warehouse: {error}", "`paraphina-wh check` names foreign files"
+        ) from error
 
 
 def runs_told(warehouse: Warehouse) -> tuple[set[str], set[str]]:

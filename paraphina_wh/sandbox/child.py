@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _complain(error: WarehouseError) -> NoReturn:
-    said = Complaint(error.message, error.hint, error.exit_code)
+    said = Complaint(error.message, error.hint, 2 if error.exit_code == 2 else 1)
     os.write(2, msgspec.json.encode(said) + b"\n")
     os._exit(1)
 

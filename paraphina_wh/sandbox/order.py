@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -25,4 +25,4 @@ class Complaint(msgspec.Struct, frozen=True):
 
     message: str
     hint: str
-    exit_code: int
+    exit_code: Literal[1, 2]

@@ -41,7 +41,7 @@ ROW_FUNCTIONS: Final = {
     *("duckdb_columns", "duckdb_constraints", "duckdb_databases", "duckdb_functions", "duckdb_indexes"),
     *("duckdb_keywords", "duckdb_optimizers", "duckdb_schemas", "duckdb_settings", "duckdb_tables", "duckdb_types"),
     *("duckdb_views", "pragma_collations", "pragma_database_size", "pragma_platform", "pragma_show"),
-    *("pragma_table_info", "pragma_version", "icu_calendar_names", "pg_timezone_names", "test_all_types"),
+    *("pragma_table_info", "pragma_version", "icu_calendar_names", "pg_timezone_names"),
 }
 # Functions that leave something behind, run SQL from a text, or take raw memory for a value.
 REFUSED_FUNCTIONS: Final = {
@@ -57,7 +57,8 @@ _CATALOGS: Final = {"", "memory", "system"}
 
 _TEXT: Final = re.compile(r"'[^']*'")
 _BRACKET: Final = re.compile(r"([(\[{])|[)\]}]")
-_SIGNS: Final = re.compile(rf"(?:[-+]\s*){{{DEEPEST},}}")
+# Two minus signs together begin a comment.
+_SIGNS: Final = re.compile(rf"(?:(?:-(?!-)|\+)\s*){{{DEEPEST},}}")
 _BLANK: Final = r"(?:\s|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)"
 _FIRST_WORD: Final = re.compile(rf"(?:;|{_BLANK})*+(\w+)", re.IGNORECASE)
 _OPTION: Final = r"\s*(?:ANALYZE|FORMAT\s+\w+|FORMAT\s+'\w+')\s*"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -88,9 +89,11 @@ def _in_a_process(name: str, seed: int, minutes: float) -> list[Figure] | None:
 
 
 def hand_over(name: str, seed: str, minutes: str) -> None:
-    """Write the figures of an attack to stdout as JSON."""
+    """Write the figures of an attack to stdout as JSON; what it prints itself goes to stderr."""
+    answer = os.dup(1)
+    os.dup2(2, 1)
     found = _figures(name, int(seed), float(minutes))
-    sys.stdout.buffer.write(msgspec.json.encode([figure.properties() for figure in found]))
+    os.write(answer, msgspec.json.encode([figure.properties() for figure in found]))
 
 
 def _figures(name: str, seed: int, minutes: float) -> list[Figure]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from paraphina_wh.ingest.plan import SMALLEST_BATCH_BYTES
 from tests.records import MC_RUN, line, run_of
 from tests.telemetry_maker import sidecar, write
 from tests.torture.zygote import PROJECT, Zygote
@@ -41,6 +42,7 @@ class Attacked:
     raw: start of the names of files that engines write, which no commit puts in place.
     is_damaged: the scene is not whole before the command: only the end of it can be.
     largest_file: in bytes, when the file system is to take no larger one.
+    by_processes: it leaves the work to processes of its own, which have steps of their own.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Attacked:
     raw: str = "nothing"
     is_damaged: bool = False
     largest_file: Callable[[Path], int] | None = None
+    by_processes: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ def _sources(root: Path) -> None:
         base = root / "two" / f"run{number}"
         write(base.with_suffix(".jsonl"), run_of(6 + number))
         sidecar(base, experiment=f"exp9{number}", label=f"two{number}")
+
+
+def _large(root: Path) -> None:
+    """Write so much that an ingest starts processes for it."""
+    for name in ("balanced_r1", "aggressive_r1", "conservative_r1"):
+        telemetry(root, name, run_of(3 * SMALLEST_BATCH_BYTES // 4 // len(line())))
 
 
 def _engine(root: Path) -> None:
@@ -144,6 +153,7 @@ _RUN_ENGINE = ("run", "exp13", "--engine", "engine/engine", "--profiles", "balan
 SCENES: Final[Mapping[str, Scene]] = {
     "sources": Scene(prepare=_sources),
     "engine": Scene(prepare=_engine),
+    "large": Scene(prepare=_large, argvs=[[*_INGEST, "runs/exp13_auto/balanced_r1.jsonl"]]),
     "first": Scene("sources", argvs=[[*_INGEST, "runs/exp13_auto/balanced_r1.jsonl"]]),
     "held": Scene(
         "first",
@@ -164,6 +174,7 @@ COMMANDS: Final = (
         (*_INGEST, "runs/exp13_auto/balanced_r1.jsonl", "runs/exp13_auto/aggressive_r1.jsonl"),
     ),
     Attacked("second ingest", "first", (*_INGEST, "runs/exp13_auto/aggressive_r1.jsonl")),
+    Attacked("ingest by two processes", "large", ("ingest", "--jobs", "2", "runs"), by_run=True, by_processes=True),
     Attacked("ingest of two experiments", "first", (*_INGEST, "two")),
     Attacked("ingest --on-error quarantine", "first", (*_INGEST, "--on-error", "quarantine", "runs/exp13_auto")),
     Attacked(

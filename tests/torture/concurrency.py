@@ -87,9 +87,9 @@ def let_work(
 # What comes in
 
 
-def write_inputs(root: Path) -> None:
+def write_inputs(root: Path, groups: int = GROUPS) -> None:
     """Write the groups, each a folder of runs of different lengths."""
-    for group in range(GROUPS):
+    for group in range(groups):
         for number, tier in enumerate(_TIERS):
             write(root / "in" / f"g{group:02d}" / f"{tier}_r{group}.jsonl", run_of(ticks_of(group, number)))
 
@@ -99,11 +99,16 @@ def ticks_of(group: int, number: int) -> int:
     return 3 + 2 * group + number
 
 
-def expected() -> dict[str, int]:
+def groups_in(root: Path) -> list[int]:
+    """Return the groups that may come in."""
+    return sorted(int(folder.name[1:]) for folder in (root / "in").iterdir())
+
+
+def expected(root: Path) -> dict[str, int]:
     """Return label -> ticks of everything that is to come in."""
     return {
         f"exp13_{tier}_r{group:03d}": ticks_of(group, number)
-        for group in range(GROUPS)
+        for group in groups_in(root)
         for number, tier in enumerate(_TIERS)
     }
 
@@ -115,7 +120,7 @@ def is_complete(warehouse: Warehouse) -> bool:
         runs = connection.execute("SELECT label, rows FROM runs WHERE label <> ? ORDER BY label", [TOGGLED]).fetchall()
         ticks = connection.execute(f"{_TICKS} HAVING label <> ? ORDER BY label", [TOGGLED]).fetchall()
         [(lines, distinct)] = connection.execute("SELECT count(*), count(DISTINCT line) FROM dataset_rows").fetchall()
-    wanted = sorted(expected().items())
+    wanted = sorted(expected(warehouse.root).items())
     dataset = warehouse.root / "research_dataset_v001.jsonl"
     mirrored = len(dataset.read_bytes().splitlines()) if dataset.exists() else 0
     found = check_warehouse(warehouse).findings
@@ -240,7 +245,7 @@ Deed = Callable[[Warehouse, random.Random], dict[str, int]]
 
 def ingester(warehouse: Warehouse, chance: random.Random) -> dict[str, int]:
     """Take in some groups, as a whole each."""
-    groups = chance.sample(range(GROUPS), chance.randint(1, 4))
+    groups = chance.sample(groups_in(warehouse.root), chance.randint(1, 4))
     report = ingest_paths(warehouse, [warehouse.root / "in" / f"g{group:02d}" for group in groups], jobs=1)
     assert report.complete, [outcome for outcome in report if outcome.errors]
     return {"runs taken in": sum(outcome.status == "ingested" for outcome in report), "ingests": 1}
@@ -293,12 +298,12 @@ _LINES: Final = "SELECT count(*) AS lines, max(line_no) AS last FROM dataset_row
 
 def reader(warehouse: Warehouse, chance: random.Random) -> dict[str, int]:
     """Read, and see whole groups with whole runs, each once."""
-    wanted = expected()
+    wanted = expected(warehouse.root)
     runs = run_query(warehouse, _RUNS).rows()
     seen = {label for label, _ in runs if label != TOGGLED}
     assert len(runs) == len({label for label, _ in runs}), f"a label twice: {runs}"
     assert all(rows == wanted[label] for label, rows in runs if label != TOGGLED), runs
-    for group in range(GROUPS):
+    for group in groups_in(warehouse.root):
         of_group = {f"exp13_{tier}_r{group:03d}" for tier in _TIERS}
         assert of_group <= seen or not of_group & seen, f"a part of {group}: {sorted(seen)}"
     ticks = run_query(warehouse, _TICKS).rows()

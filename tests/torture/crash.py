@@ -271,7 +271,8 @@ def _is_litter(name: str) -> bool:
 def attack_steps(seed: int, commands: Sequence[Attacked] = COMMANDS) -> list[Figure]:
     """Let every command fail: by a kill at every step, by an error or Ctrl-C at every line of code with steps."""
     kills, errors = Tried(), Tried()
-    for killed, failed in in_lanes(seed, commands, partial(_every_step, seed)):
+    in_one_process = [command for command in commands if not command.by_processes]
+    for killed, failed in in_lanes(seed, in_one_process, partial(_every_step, seed)):
         kills.join(killed)
         errors.join(failed)
     sites = call_sites()
@@ -364,7 +365,7 @@ def _random_moments(seed: int, lane: Lane, group: tuple[Attacked, int]) -> Tried
 def kill_at(lane: Lane, command: Attacked, moment: float, with_children: bool) -> None:
     """Kill a command after a while; what it left running comes to its end before this returns."""
     limit = command.largest_file(lane.root) if command.largest_file else 0
-    pid = lane.zygote.start(lane.root, *with_workers(command), file_limit=limit)
+    pid = lane.zygote.start(lane.root, *command.argv, file_limit=limit)
     time.sleep(moment)
     kill(pid, with_children)
     lane.zygote.wait()
@@ -377,13 +378,6 @@ def kill(pid: int, with_children: bool = True) -> None:
     for process in [pid, *(descendants(pid) if with_children else ())]:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-
-
-def with_workers(command: Attacked) -> list[str]:
-    """Return the command line of a command with as many processes as it may have."""
-    return [
-        "2" if before == "--jobs" else word for before, word in zip(("", *command.argv), command.argv, strict=False)
-    ]
 
 
 def descendants(pid: int) -> list[int]:

@@ -69,7 +69,7 @@ def attack(seed: int, rounds: int = 2) -> list[Figure]:
 
 def _is_ours(command: Attacked) -> bool:
     """Tell whether all that is written is written by us: an engine that the disk fails is a failed run."""
-    return command.name != "run exp13" and command.largest_file is None
+    return command.name != "run exp13" and command.largest_file is None and not command.by_processes
 
 
 def _siege(mine: Lane, command: Attacked) -> Siege:

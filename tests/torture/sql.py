@@ -378,16 +378,9 @@ UNSTOPPABLE = [
         "SELECT levenshtein(repeat('a', 300000), repeat('b', 300000))",
         "SELECT " + "list_transform([1], lambda x: " * 20 + "1" + ")" * 20,
         "SELECT repeat('x', 3000000000)",
-        "SELECT a.range, b.range FROM range(100000000) a, range(100000000) b",
         "SELECT * FROM range(100000000) ORDER BY hash(range)",
     )
-] + [
-    Attack(sql, REFUSED, APART)
-    for sql in (
-        "COPY (SELECT 1) TO '{inside}/x.csv'",
-        "FROM read_text('{outside}/s.txt')",
-    )
-]
+] + [Attack(sql, REFUSED, APART) for sql in ("FROM read_text('{outside}/s.txt')",)]
 
 ATTACKS = {
     "writing": WRITING,
