@@ -139,6 +139,11 @@ REJECTED: dict[str, tuple[bytes, str, str]] = {
     ),
     "an endless integer": (edited("1.5", "9" * 5000, t=1), "pnl_realised", "number out of range"),
     "a number beyond double, undeclared": (edited("1.5", '1.5,"x":[1e999]', t=1), "x[0]", "number out of range"),
+    "a number beyond double, two levels down": (
+        edited("1.5", '1.5,"x":{"y":{"z":1e999}}', t=1),
+        "x.y.z",
+        "number out of range",
+    ),
     "leading zero": (edited("1.5", "01.5", t=1), "", "not JSON: Expecting ',' delimiter at character 43"),
     "leading plus": (edited("1.5", "+1.5", t=1), "", "not JSON: Expecting value at character 42"),
     "no digit before the point": (edited("1.5", ".5", t=1), "", "not JSON: Expecting value at character 42"),

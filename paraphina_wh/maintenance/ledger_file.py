@@ -14,7 +14,6 @@ import duckdb
 import msgspec
 
 from paraphina_wh import commit
-from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import ledger_text, recorded, write_ledger
 from paraphina_wh.ingest.plan import BATCH_RUNS
 from paraphina_wh.ingest.rows import withdrawal_row
@@ -23,7 +22,7 @@ from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.maintenance.integrity import compare
 from paraphina_wh.maintenance.places import is_schema
 from paraphina_wh.maintenance.reading import parquet_list, steadily
-from paraphina_wh.maintenance.source import identical_source
+from paraphina_wh.maintenance.source import NoSourceError, identical_source
 from paraphina_wh.records import Record, Records, SourceRun
 from paraphina_wh.warehouse import Warehouse, folder_key, new_batch
 
@@ -163,10 +162,10 @@ class _Work:
             folder = self._folder()
             try:
                 source = identical_source(self.warehouse, made_of, folder)
-                staged = table_rows_again(self.warehouse, source, made_of, batch, folder)
-            except WarehouseError as error:
-                self.lost.setdefault(experiment, []).append(error.message)
+            except NoSourceError as error:
+                self.lost.setdefault(experiment, []).append(str(error))
             else:
+                staged = table_rows_again(self.warehouse, source, made_of, batch, folder)
                 self._put(staged, experiment, f"ledger of runs of the table {made_of.source}")
 
     def write_rows(self, rows: Sequence[tuple[str, LedgerRow]]) -> None:

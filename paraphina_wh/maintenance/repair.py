@@ -7,11 +7,12 @@ Killed at any step, it goes on where it was: what is moved aside stays a finding
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import polars as pl
 
 from paraphina_wh import commit
@@ -23,6 +24,7 @@ from paraphina_wh.maintenance.integrity import Finding, answers, check_warehouse
 from paraphina_wh.maintenance.ledger_file import restore_ledger
 from paraphina_wh.maintenance.places import damaged_folder, is_schema
 from paraphina_wh.maintenance.reading import runs_told
+from paraphina_wh.maintenance.source import NoSourceError
 from paraphina_wh.records import Record, StoredFile, fold, read_records
 from paraphina_wh.warehouse import Warehouse, new_batch
 
@@ -60,9 +62,9 @@ def repair(
 
     adopt: record files that no record accounts for as they are, after a record was lost. give_up: forget the files
     that cannot be made anew, for good.
-    Raises: WarehouseError when another maintenance command is at work.
+    Raises: WarehouseError when another maintenance command is at work, or the disk does not take a file; repeat it.
     """
-    with exclusive(warehouse):
+    with exclusive(warehouse), _disk_errors(warehouse):
         commit.settle(warehouse)
         work = _Repair(warehouse, adopt, on_file)
         done = work.put_records_aside()
@@ -71,6 +73,15 @@ def repair(
         done += work.run(findings)
         work.forget_what_answers_for_nothing()
         return [work.give_up(each) if give_up and each.result == QUARANTINED else each for each in done]
+
+
+@contextmanager
+def _disk_errors(warehouse: Warehouse) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.IOException, OSError) as error:
+        what = f"cannot write below {warehouse.path}: {error}"
+        raise WarehouseError(what, "free disk space, repeat: it goes on where it was") from error
 
 
 def frame(done: list[Repaired]) -> pl.DataFrame:
@@ -120,8 +131,8 @@ class _Repair:
         try:
             make(finding.path)
             done = self._checked(finding)
-        except WarehouseError as error:
-            done = self._quarantined(finding, error.message)
+        except NoSourceError as error:
+            done = self._quarantined(finding, str(error))
         self.on_file()
         return done
 
@@ -145,10 +156,7 @@ class _Repair:
         if not findings:
             return
         records, by_path = read_records(self.warehouse), {finding.path: finding for finding in findings}
-        try:
-            lost = restore_ledger(self.warehouse, records, by_path.keys(), self.next())
-        except WarehouseError as error:
-            lost = dict.fromkeys(by_path, error.message)
+        lost = restore_ledger(self.warehouse, records, by_path.keys(), self.next())
         self.newest = max(record.name for record in read_records(self.warehouse).all)
         for path, finding in by_path.items():
             self.on_file()

@@ -1,6 +1,6 @@
 """Damaged files made anew from the sources they came from, one kind of file after the other.
 
-Each raises a WarehouseError that says why when there is no source any more, or another one.
+Each raises NoSourceError when there is no source any more, or another one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import duckdb
 from paraphina_wh import catalog, commit
 from paraphina_wh.datasets.locked import locked
 from paraphina_wh.datasets.mirror import take_in
-from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.ingest.sinks import BadLineFile
 from paraphina_wh.ingest.stage import Staged, Stager
 from paraphina_wh.ingest.task import Task
-from paraphina_wh.maintenance.source import identical_source
+from paraphina_wh.maintenance.source import NoSourceError, identical_source
 from paraphina_wh.records import Record, Records, SourceRun
 from paraphina_wh.telemetry.reader import Sinks, read_strict
 from paraphina_wh.telemetry.shape import MC_RUNS
@@ -42,7 +41,7 @@ def run_file(warehouse: Warehouse, records: Records, path: str, batch: str) -> N
     name = Path(path).stem
     made_of = next((run for run in _sources(records) if name in (run.run_id, (run.sha256 or "")[:32])), None)
     if made_of is None:
-        raise WarehouseError("no record tells what it was made of")
+        raise NoSourceError("no record tells what it was made of")
     with commit.staging(warehouse, batch) as staging:
         source = identical_source(warehouse, made_of, staging)
         if made_of.kind == "mc_runs":
@@ -70,10 +69,10 @@ def _of_telemetry(source: Path, made_of: SourceRun, staging: Path, path: str) ->
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         staged = Stager(connection, staging, staging.name).stage(task)
     if not isinstance(staged, Staged) or staged.row.run_id != made_of.run_id:
-        raise WarehouseError(f"its source {made_of.source} no longer gives this run")
+        raise NoSourceError(f"its source {made_of.source} no longer gives this run")
     row, wanted = staged.row, staged.ticks if path.endswith(".parquet") else staged.quarantine
     if wanted is None:
-        raise WarehouseError(f"its source {made_of.source} has no such lines any more")
+        raise NoSourceError(f"its source {made_of.source} has no such lines any more")
     what = f"{row.rows} ticks" if wanted == staged.ticks else f"{row.quarantined} lines put aside"
     return wanted, f"{what} of run {row.run_id} ({row.profile}, {row.label})"
 
@@ -83,7 +82,7 @@ def _mc_lines(source: Path, made_of: SourceRun, staging: Path) -> tuple[Path, st
     with BadLineFile(lines, made_of.source or "") as bad, open_source(source) as stream:
         read_strict(stream, MC_RUNS, Sinks(bad))
     if not lines.is_file():
-        raise WarehouseError(f"its source {made_of.source} has no such lines any more")
+        raise NoSourceError(f"its source {made_of.source} has no such lines any more")
     return lines, f"lines of {made_of.source} put aside"
 
 
@@ -91,7 +90,7 @@ def table_of_source(warehouse: Warehouse, records: Records, path: str, batch: st
     """Take a file of Monte Carlo runs, or of summary rows, in again; what lay there has been moved aside."""
     put_there = [record for record in records.all if record.runs and any(file.path == path for file in record.files)]
     if not put_there:
-        raise WarehouseError("no record tells what it was made of")
+        raise NoSourceError("no record tells what it was made of")
     made_of = put_there[-1].runs[0]
     options = Options(
         profile=made_of.given.get("profile"),
@@ -103,9 +102,9 @@ def table_of_source(warehouse: Warehouse, records: Records, path: str, batch: st
         source = identical_source(warehouse, made_of, staging)
         report = ingest_paths(warehouse, [source], options, jobs=1)
     if not report.complete:
-        raise WarehouseError(f"its source {made_of.source} could not be taken in again: {report[0].errors[0]}")
+        raise NoSourceError(f"its source {made_of.source} could not be taken in again: {report[0].errors[0]}")
     if not list((warehouse.path / path).parent.glob("*.parquet")):
-        raise WarehouseError(f"its source {made_of.source} no longer gives these rows")
+        raise NoSourceError(f"its source {made_of.source} no longer gives these rows")
 
 
 def mirror(warehouse: Warehouse, records: Records, path: str, batch: str) -> None:
@@ -114,7 +113,7 @@ def mirror(warehouse: Warehouse, records: Records, path: str, batch: str) -> Non
     name = folder_key(folder.name)
     known = [run for run in _sources(records) if run.kind == "dataset" and run.label == name]
     if not known:
-        raise WarehouseError("no record tells what it was made of")
+        raise NoSourceError("no record tells what it was made of")
     # All that was ever mirrored is the beginning of the file, as far as the longest of it goes.
     made_of = max(known, key=lambda run: run.bytes)
     before = [held for held in {**records.files, **records.damaged} if Path(held).parent == folder]

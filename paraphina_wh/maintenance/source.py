@@ -18,21 +18,35 @@ from paraphina_wh.warehouse import Warehouse
 _STRETCH: Final = re.compile(r"#s\d+$")
 
 
+class NoSourceError(Exception):
+    """Why a damaged file cannot be made anew, for `repair` alone: the file is put aside then, and said so.
+
+    Whatever else fails ends the repair, and changes nothing.
+    """
+
+
 def identical_source(warehouse: Warehouse, made_of: SourceRun, staging: Path) -> Path:
     """Return the file that something was made of, or a copy of the stretch of it.
 
-    staging: folder for the copy. Raises: WarehouseError when it is gone, or another one by now.
+    staging: folder for the copy. Raises: NoSourceError when it is gone, cannot be read, or is another one by now.
     """
+    try:
+        return _identical(warehouse, made_of, staging)
+    except WarehouseError as error:
+        raise NoSourceError(error.message) from error
+
+
+def _identical(warehouse: Warehouse, made_of: SourceRun, staging: Path) -> Path:
     named = made_of.source or "-"
     source = warehouse.root / (named if (warehouse.root / named).is_file() else _STRETCH.sub("", named))
     if named == "-" or not source.is_file():
-        raise WarehouseError(f"its source {named if named != '-' else 'standard input'} is not there any more")
+        raise NoSourceError(f"its source {named if named != '-' else 'standard input'} is not there any more")
     if _sha256(source, made_of.bytes) == made_of.sha256:
         return source
     for piece in _stretches(source, staging) if made_of.kind == "telemetry" else ():
         if _sha256(piece) == made_of.sha256:
             return piece
-    raise WarehouseError(f"its source {named} has other content by now")
+    raise NoSourceError(f"its source {named} has other content by now")
 
 
 def _sha256(source: Path, first_bytes: int = 0) -> str:

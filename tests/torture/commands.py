@@ -216,7 +216,6 @@ COMMANDS: Final = (
         ("export", "dataset"),
         largest_file=lambda root: (root / "research_dataset_v001.jsonl").stat().st_size + 100,
     ),
-    Attacked("dataset new", "held", ("dataset", "new")),
     Attacked("dataset seal", "held", ("dataset", "seal", "v001")),
     Attacked(
         "dataset restore",
