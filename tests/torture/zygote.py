@@ -105,7 +105,7 @@ class Zygote:
 
     def _receive(self) -> bytes:
         line: bytes = _stream(self._process.stdout).readline()
-        assert line, "the zygote has ended"
+        assert line, f"the zygote has ended: {self._process.wait()}"
         return line
 
     def _read(self, suffix: str) -> str:
