@@ -687,7 +687,7 @@ def test_memory_does_not_grow_with_the_file(warehouse: Warehouse, tmp_path: Path
         "status = Path('/proc/self/status').read_text().split();"
         "print(status[status.index('VmHWM:') + 1])"
     )
-    command = [sys.executable, "-c", code, warehouse.root, source]
+    command = [sys.executable, "-c", code, str(warehouse.root), str(source)]
     ingest = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ingest.returncode == 0, ingest.stderr
     assert int(ingest.stdout) / 1024 < MEMORY_LIMIT_MB
