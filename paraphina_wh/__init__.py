@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from paraphina_wh.errors import WarehouseError
     from paraphina_wh.experiments.planning import RunOptions
     from paraphina_wh.ingest import Options as IngestOptions
+    from paraphina_wh.sandbox.limits import Limits
 
 # Loaded when first used: the command line must start in the time of a key press.
 _HOMES = {
     "OpenWarehouse": ("paraphina_wh.api", "OpenWarehouse"),
     "open": ("paraphina_wh.api", "open_warehouse"),
     "IngestOptions": ("paraphina_wh.ingest", "Options"),
+    "Limits": ("paraphina_wh.sandbox.limits", "Limits"),
     "RunOptions": ("paraphina_wh.experiments.planning", "RunOptions"),
     "WarehouseError": ("paraphina_wh.errors", "WarehouseError"),
     **{
@@ -59,6 +61,7 @@ __all__ = [
     "EngineRunConfig",
     "EngineRunResult",
     "IngestOptions",
+    "Limits",
     "OpenWarehouse",
     "RunOptions",
     "WarehouseError",

@@ -15,7 +15,9 @@ from paraphina_wh.experiments.experiment import Ran, run_experiment
 from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import find_experiment
 from paraphina_wh.ingest import Options, Report, ingest_paths
-from paraphina_wh.query import run_query
+from paraphina_wh.maintenance.integrity import check_warehouse
+from paraphina_wh.quarantine import list_quarantine
+from paraphina_wh.query import NO_LIMITS, Limits, run_query
 from paraphina_wh.rerun import Rerun, rerun
 from paraphina_wh.summary import Summary, summarise
 from paraphina_wh.warehouse import Warehouse, locate
@@ -30,12 +32,13 @@ class OpenWarehouse:
     def __repr__(self) -> str:
         return f"<paraphina-wh warehouse at {self.warehouse.path}>"
 
-    def sql(self, query: str) -> pl.DataFrame:
+    def sql(self, query: str, limits: Limits = NO_LIMITS) -> pl.DataFrame:
         """Return the answer to one read-only SQL statement over the views.
 
-        Raises: WarehouseError for anything but a statement that reads, and for one that fails.
+        limits: time and memory; `wh.Limits(untrusted=True)` for SQL that somebody else wrote.
+        Raises: WarehouseError for anything but a statement that reads, and for one that fails or passes a limit.
         """
-        return run_query(self.warehouse, query)
+        return run_query(self.warehouse, query, limits)
 
     def view(self, name: str) -> pl.DataFrame:
         """Return a whole view, such as `runs` or `alignment`; see `paraphina-wh schema` for the columns."""
@@ -67,6 +70,20 @@ class OpenWarehouse:
         every: declared fields that all runs have, or none, too.
         """
         return read_drift(self.warehouse, experiment, every=every).fields
+
+    def quarantine(self, experiment: str | None = None) -> pl.DataFrame:
+        """Return the runs with lines put aside, the oldest first; columns as in sql/quarantine/list.sql.
+
+        Raises: WarehouseError (exit code 2) for an experiment without a run.
+        """
+        return list_quarantine(self.warehouse, experiment).frame
+
+    def check(self) -> pl.DataFrame:
+        """Return what is not as it was committed: problem, path, detail, held; no row when all is well.
+
+        Nothing is written; `paraphina-wh repair` mends.
+        """
+        return check_warehouse(self.warehouse).frame()
 
     def ingest(
         self, paths: Sequence[str | Path] | str | Path, *, jobs: int | None = None, options: Options | None = None

@@ -38,6 +38,25 @@ def test_sql_answers_with_a_polars_frame(root: Path) -> None:
     assert answer.equals(expected)
 
 
+def test_a_query_may_have_limits(root: Path) -> None:
+    w = wh.open(root)
+    assert w.sql("SELECT sum(num_ticks) AS n FROM runs", wh.Limits(untrusted=True)).rows() == [(20,)]
+    with pytest.raises(wh.WarehouseError, match=r"0\.2 s"):
+        w.sql("SELECT count(*) FROM range(1000000000) a, range(1000) b", wh.Limits(timeout_s=0.2))
+
+
+def test_what_was_put_aside_and_what_is_damaged_are_frames(root: Path, tmp_path: Path) -> None:
+    first, *rest = (root / "runs" / "balanced_r1.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "balanced_r1.jsonl").write_bytes(b"".join([first, b"no record\n", *rest]))
+    w = wh.open(tmp_path)
+    assert w.ingest("balanced_r1.jsonl", options=wh.IngestOptions(max_bad="10%")).complete
+    assert w.quarantine().select("lines", "first_line").rows() == [(1, 2)]
+    assert w.check().is_empty()
+    (ticks,) = w.warehouse.telemetry.glob("*/label=exp13_balanced_r001/*.parquet")
+    ticks.unlink()
+    assert w.check()["problem"].to_list() == ["missing"]
+
+
 def test_ticks_are_read_lazily_and_only_of_the_runs_asked_for(root: Path) -> None:
     ticks = wh.open(root).ticks(profile="balanced")
     assert isinstance(ticks, pl.LazyFrame)

@@ -119,7 +119,7 @@ def tell(report: Report) -> None:
     if report.left_out:
         shown = ", ".join(report.left_out[:_LEFT_OUT_SHOWN])
         more = f" and {len(report.left_out) - _LEFT_OUT_SHOWN} more" if len(report.left_out) > _LEFT_OUT_SHOWN else ""
-        notice(printable(f"left out, of no known kind: {shown}{more}"))
+        notice(f"left out, of no known kind: {shown}{more}")
     counts = {status: sum(o.status == status for o in report) for status in dict.fromkeys(o.status for o in report)}
     notice(", ".join(f"{count} {status}" for status, count in counts.items()))
     _tell_bad_lines(report)
@@ -132,9 +132,9 @@ def _tell_bad_lines(report: Report) -> None:
     for outcome in report.too_bad:
         limit = report.max_bad.text if report.max_bad else ""
         bad = share_text(outcome.bad_lines, outcome.lines)
-        click.echo(printable(f"error: {outcome.file}: {bad} are bad, more than --max-bad {limit}"), err=True)
+        say(f"error: {outcome.file}: {bad} are bad, more than --max-bad {limit}")
     if report.too_bad:
-        click.echo(f"hint: paraphina-wh quarantine show {report.too_bad[0].run_id or 'RUN'}", err=True)
+        say(f"hint: paraphina-wh quarantine show {report.too_bad[0].run_id or 'RUN'}")
     elif any(outcome.status == "quarantined" for outcome in report):
         notice("paraphina-wh quarantine list shows the runs with lines put aside")
 

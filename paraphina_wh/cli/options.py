@@ -55,7 +55,9 @@ def _tell_damage(warehouse: Warehouse) -> None:
     """Warn that answers go without damaged files, as long as `repair` has some put aside."""
     aside = warehouse.quarantine / "files"
     if aside.is_dir() and any(path.is_file() for path in aside.rglob("*")):
-        click.echo("warning: damaged files were put aside, answers go without them: `paraphina-wh check`", err=True)
+        from paraphina_wh.cli.output import warn
+
+        warn("damaged files were put aside, answers go without them: `paraphina-wh check`")
 
 
 def _check_texts(context: click.Context) -> None:

@@ -8,7 +8,7 @@ import click
 
 from paraphina_wh.cli.group import CommandGroup
 from paraphina_wh.cli.options import examples
-from paraphina_wh.escape import printable
+from paraphina_wh.cli.output import printable, say
 
 COMMANDS = {
     "exp06": "paraphina_wh.cli.analysis:exp06",
@@ -73,7 +73,7 @@ def _start_file(context: click.Context, _: click.Parameter, name: str | None) ->
     path = write_starter(locate(settings.root, settings.warehouse), name)
     shown = os.path.relpath(path)
     click.echo(printable(shown))
-    click.echo(printable(f"next: edit {shown}, then `paraphina-wh run {shown} --dry-run`"), err=True)
+    say(f"next: edit {shown}, then `paraphina-wh run {shown} --dry-run`")
     context.exit()
 
 
