@@ -7,7 +7,7 @@ lacks, so a run keeps them whoever ingests it, and whenever.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -17,6 +17,8 @@ from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN
 
 SUFFIX = ".run.json"
 STDOUT_SUFFIX = ".stdout.txt"
+# A long command line, hundreds of knobs and the last words of an engine come to some hundred KB.
+MOST_BYTES: Final = 16 << 20
 
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
 
@@ -88,7 +90,11 @@ def read_sidecar(path: Path) -> Sidecar | None:
     Raises: WarehouseError naming file and field when it is not one.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Sidecar)
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise WarehouseError(f"{path}: longer than the limit of {MOST_BYTES} bytes", "delete it, or repair it")
+        return msgspec.json.decode(text, type=Sidecar)
     except FileNotFoundError:
         return None
     except OSError as error:

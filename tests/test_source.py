@@ -136,6 +136,13 @@ def test_a_file_that_cannot_be_read_exits_2(invoke: Invoke) -> None:
     assert result.exit_code == 2
 
 
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_may_never_end_and_is_refused(invoke: Invoke, device: str) -> None:
+    result = invoke("check", device)
+    assert result.stdout == f"FAILED: 1 errors in {device}\ncannot read {device}: a device, which may never end\n"
+    assert result.exit_code == 2
+
+
 def test_an_error_of_the_caller_is_not_taken_for_one_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "run.jsonl.gz").write_bytes(gzip.compress(run_of(1)))
     with pytest.raises(OSError, match="disk full"), open_source(tmp_path / "run.jsonl.gz"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +82,10 @@ class _File(io.FileIO):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._path = path
+        kind = os.fstat(self.fileno()).st_mode
+        if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+            self.close()
+            raise WarehouseError(f"cannot read {path}: a device, which may never end", "name a file", exit_code=2)
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         try:
