@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 import duckdb
 
 from paraphina_wh import commit
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import LEDGER
 from paraphina_wh.records import Record
@@ -146,7 +147,7 @@ def connect(
         with suppress(WarehouseError):
             _bring_up_to_date(warehouse)
     base = warehouse.path if warehouse.exists else _empty_base()
-    connection = duckdb.connect(":memory:", config={"threads": threads} if threads else {})
+    connection = in_memory(threads)
     for name in views or view_files():
         steady(connection.execute)(view_sql(name, base))
     return connection
@@ -213,7 +214,7 @@ def _schema_digest() -> str:
 
 def write_zero_rows(warehouse: Warehouse) -> None:
     """Write the files that fix the columns of every table, over those that are there."""
-    connection = duckdb.connect(":memory:")
+    connection = in_memory()
     connection.execute(
         f"CREATE VIEW ticks AS {zero_rows(ticks_columns() | {'profile': 'VARCHAR', 'label': 'VARCHAR'})}"
     )
@@ -320,8 +321,8 @@ def _write_views(file: Path, base: Path) -> None:
 @cache
 def _template() -> duckdb.DuckDBPyConnection:
     """Return a database with all views over empty tables: binding them over Parquet files takes far longer."""
-    template = duckdb.connect(":memory:", config={"threads": 1})
-    with duckdb.connect(":memory:", config={"threads": 1}) as bound:
+    template = in_memory(threads=1)
+    with in_memory(threads=1) as bound:
         sources = views_named_in(" ".join(_source_views()))
         for name in sources:
             bound.execute(view_sql(name, _empty_base()))

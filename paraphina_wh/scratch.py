@@ -9,6 +9,8 @@ from itertools import count
 
 import duckdb
 
+from paraphina_wh.duck import in_memory
+
 _numbers = count()
 
 
@@ -36,7 +38,7 @@ def scratch_database(threads: int | None = None, prepared: tuple[str, ...] = ())
 
 @cache
 def _duckdb(threads: int | None) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(":memory:", config={"threads": threads} if threads else {})
+    return in_memory(threads)
 
 
 @cache

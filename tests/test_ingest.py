@@ -470,8 +470,8 @@ def test_one_bad_file_never_stops_the_others(warehouse: Warehouse) -> None:
     write(folder / "who_am_i.jsonl", good)
     write(folder / "balanced_r8.jsonl", good)
     write(folder / "balanced_r8.run.json", b"{")
-    write(folder / "balanced_r9.jsonl", good)
-    write(folder / "balanced_r9.run.json", b" " * (16 << 20) + b"{}")
+    write(folder / "balanced_r10.jsonl", good)
+    write(folder / "balanced_r10.run.json", b" " * (16 << 20) + b"{}")
     (folder / "balanced_r9.jsonl").symlink_to("nowhere")
     write(folder / "conservative_r1.jsonl", good)
     report = ingest(warehouse, folder)
@@ -484,7 +484,7 @@ def test_one_bad_file_never_stops_the_others(warehouse: Warehouse) -> None:
         "balanced_r6.jsonl.gz": "rejected",
         "balanced_r7.jsonl": "rejected",
         "balanced_r8.jsonl": "rejected",
-        "balanced_r9.jsonl": "rejected",
+        "balanced_r10.jsonl": "rejected",
         "conservative_r1.jsonl": "ingested",
         "who_am_i.jsonl": "rejected",
     }
@@ -496,7 +496,7 @@ def test_one_bad_file_never_stops_the_others(warehouse: Warehouse) -> None:
     assert "is damaged" in reasons["balanced_r6.jsonl.gz"]
     assert "byte order mark" in reasons["balanced_r7.jsonl"]
     assert "not a run sidecar" in reasons["balanced_r8.jsonl"]
-    assert reasons["balanced_r9.jsonl"].endswith("balanced_r9.run.json: longer than the limit of 16777216 bytes")
+    assert reasons["balanced_r10.jsonl"].endswith("balanced_r10.run.json: longer than the limit of 16777216 bytes")
     assert "the name tells no profile" in reasons["who_am_i.jsonl"]
 
 

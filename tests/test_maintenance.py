@@ -187,8 +187,8 @@ def test_an_age_is_a_number_with_a_unit(three: Warehouse, invoke: Invoke) -> Non
 
 def test_staging_of_a_living_process_stays_and_that_of_a_dead_one_goes(three: Warehouse) -> None:
     dead = write(three.staging / "20200101T000000.000000Z-0000dead" / "1.parquet", "half").parent
-    spill = write(three.staging / "spill-4194305" / "block", "half").parent
-    ours = write(three.staging / f"spill-{os.getpid()}" / "block", "half").parent
+    spill = write(three.staging / "spill-4194305-0" / "block", "half").parent
+    ours = write(three.staging / f"spill-{os.getpid()}-0" / "block", "half").parent
     with commit.staging(three, "alive") as alive:
         found = collect(three, older_than_s=0, delete=True)
         assert alive.is_dir()

@@ -13,6 +13,7 @@ from paraphina_wh.catalog import sql_folder, view_sql
 from paraphina_wh.datasets.files import dataset_file
 from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.datasets.read import read_content
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import Warehouse
 
@@ -45,7 +46,7 @@ def diff_datasets(warehouse: Warehouse, a: str | Path, b: str | Path, *, level: 
             f"{level} is no confidence level", "a level is above 0 and below 1, such as 0.95", exit_code=2
         )
     files = {"a": dataset_file(warehouse, a), "b": dataset_file(warehouse, b)}
-    with duckdb.connect(":memory:") as connection:
+    with in_memory() as connection:
         for side, file in files.items():
             _load(connection, side, file, read_content(file, warehouse))
         # Sums of doubles depend on the order of their terms; one thread always takes the same.

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from paraphina_wh.duck import in_memory
 from paraphina_wh.promoted import Promotion, declared_types, tick_sql
 from paraphina_wh.tables import ticks_columns
 from paraphina_wh.tick_views import shown_in_ticks
@@ -55,4 +56,4 @@ def _values(sql: str, ticks: pl.Series) -> pl.Series:
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
     # A database of its own for every batch of Polars would take longer than the batch.
-    return duckdb.connect(":memory:", config={"threads": 1})
+    return in_memory(threads=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -12,6 +11,7 @@ import msgspec
 
 from paraphina_wh import commit
 from paraphina_wh.catalog import no_glob, view_files
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES
 from paraphina_wh.ingest.rows import withdrawal_row
@@ -56,14 +56,9 @@ class Ingester:
         self.warehouse = warehouse
         self.threads = threads
         self.newest_batch = newest_batch
-        # Made by DuckDB when memory runs out, and removed by it at the end.
-        self.spill = str(warehouse.staging / f"spill-{os.getpid()}")
-        self.reader = self._connect(threads)
+        self.reader = in_memory(threads, warehouse.staging)
         # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
-        self.condenser = self.reader if threads == 1 else self._connect(1)
-
-    def _connect(self, threads: int) -> duckdb.DuckDBPyConnection:
-        return duckdb.connect(":memory:", config={"temp_directory": self.spill, "threads": threads})
+        self.condenser = self.reader if threads == 1 else in_memory(1, warehouse.staging)
 
     def __enter__(self) -> Self:
         return self

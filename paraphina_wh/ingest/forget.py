@@ -10,6 +10,7 @@ import msgspec
 
 from paraphina_wh import commit
 from paraphina_wh.catalog import connect, steady
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import files_of_run, ledger_text, recorded, write_ledger
 from paraphina_wh.ingest.plan import newest_batch
@@ -68,7 +69,7 @@ def _named(matches: list[Forgotten], problem: str) -> dict[str, Forgotten]:
 def _withdraw(warehouse: Warehouse, experiment: str, runs: Sequence[Forgotten], after: str) -> None:
     batch = new_batch(after)
     rows = [withdrawal_row(batch, run.run_id, run.profile, run.label) for run in runs]
-    with commit.staging(warehouse, batch) as folder, duckdb.connect(":memory:") as connection:
+    with commit.staging(warehouse, batch) as folder, in_memory() as connection:
         ledger = write_ledger(connection, folder, rows, [])
         commit.commit(
             warehouse,

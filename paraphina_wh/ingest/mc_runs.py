@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
-
 from paraphina_wh.catalog import no_glob
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.plan import Options, printable
 from paraphina_wh.ingest.sinks import BadLineFile, ExtraFile
@@ -75,7 +74,7 @@ def _outcome(origin: str, ledger: Ledger, reasons: list[str]) -> Outcome:
 def _convert(ledger: Ledger, origin: str, staging: Path) -> Path:
     """Write the accepted lines as Parquet, in the order of the file, and return it."""
     staged = staging / "mc_runs.parquet"
-    with duckdb.connect(":memory:") as connection:
+    with in_memory() as connection:
         connection.execute(
             f"CREATE TABLE runs AS SELECT $path AS source_path, $sha256 AS source_sha256, $now AS ingested_at, r.*, "
             f"x.extra FROM {_json_lines(staging / 'clean.jsonl', column_types(MC_RUNS), ledger.longest_line)} r "

@@ -12,6 +12,7 @@ import msgspec
 
 from paraphina_wh import commit
 from paraphina_wh.catalog import connect, no_glob, steady
+from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest.batch import files_of_run
 from paraphina_wh.ingest.kinds import TIERS
 from paraphina_wh.ingest.plan import Options, newest_batch
@@ -57,7 +58,7 @@ def table_rows_again(warehouse: Warehouse, file: Path, made_of: SourceRun, batch
     Raises: WarehouseError when it cannot be read.
     """
     options = Options(profile=made_of.given.get("profile"), experiment=made_of.given.get("experiment"))
-    with duckdb.connect(":memory:") as connection:
+    with in_memory() as connection:
         connection.execute(
             "CREATE TABLE runs (profile VARCHAR, label VARCHAR, run_id VARCHAR, batch_id VARCHAR, status VARCHAR)"
         )

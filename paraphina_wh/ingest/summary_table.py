@@ -11,6 +11,7 @@ import duckdb
 import msgspec
 
 from paraphina_wh.candidates import INITIAL_Q_TAO, KNOBS, LOSS_LIMIT_USD, PROFILE, SUMMARY
+from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest.plan import Options
 from paraphina_wh.ingest.run_columns import places_of
 from paraphina_wh.ingest.run_table import given
@@ -30,7 +31,7 @@ def take_in_summary(warehouse: Warehouse, file: Path, options: Options, staging:
 
     Raises: WarehouseError when the warehouse holds other content of the same file, unless that is to be replaced.
     """
-    with duckdb.connect(":memory:") as connection:
+    with in_memory() as connection:
         table = read_table(connection, file, warehouse.relative(file), staging)
         places = places_of(table.names, _COLUMNS)
         problems = unfit(connection, table, {places[column]: "number" for column in _NUMBERS})

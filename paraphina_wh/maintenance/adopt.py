@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest.batch import recorded
 from paraphina_wh.ledger import LEDGER, LedgerRow
 from paraphina_wh.maintenance.reading import parquet_list
@@ -33,7 +34,7 @@ def _ledger_rows(path: Path) -> list[LedgerRow]:
     """Return the rows of a ledger file; none when it is no such file, or when rows of tables are in it."""
     columns = ", ".join(column_types(LEDGER))
     try:
-        with duckdb.connect(":memory:") as connection:
+        with in_memory() as connection:
             texts = connection.execute(
                 f"SELECT to_json(r) FROM (SELECT {columns} FROM read_parquet({parquet_list([path])})) r"
             ).fetchall()

@@ -10,6 +10,7 @@ from typing import Final
 import duckdb
 
 from paraphina_wh import commit
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.maintenance.exclusive import exclusive
 from paraphina_wh.maintenance.integrity import compare
@@ -70,7 +71,7 @@ def _fold(warehouse: Warehouse, records: Records, folder: str, files: Sequence[s
     of_runs = folder.startswith(f"{warehouse.runs.name}/")
     schema = (warehouse.runs_file if of_runs else warehouse.datasets_file)("any", "schema")
     paths = [warehouse.path / path for path in files]
-    with commit.staging(warehouse, batch) as staging, duckdb.connect(":memory:") as connection:
+    with commit.staging(warehouse, batch) as staging, in_memory() as connection:
         # Rows keep their order; a file of an older version lacks columns that later ones have.
         connection.execute("SET threads = 1")
         staged = staging / "folded.parquet"

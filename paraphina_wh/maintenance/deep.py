@@ -10,6 +10,7 @@ from typing import Final
 import duckdb
 
 from paraphina_wh.catalog import sql_folder, view_files
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.maintenance.integrity import Finding
 from paraphina_wh.maintenance.reading import parquet_list, steadily, views
@@ -65,7 +66,7 @@ def check_deeply(
     gone, or is another file by now, tells nothing.
     Raises: WarehouseError when the ledger cannot be read.
     """
-    with duckdb.connect(":memory:") as connection:
+    with in_memory() as connection:
         connection.execute("SET threads = 1")  # as at ingest: the order of sums decides on their last digit
         runs = steadily(lambda: _load_runs(warehouse, connection))
         on_plan(len(runs))

@@ -113,7 +113,7 @@ def _unlocked(warehouse: Warehouse) -> Iterator[Path]:
         if not path.is_dir() or path.is_symlink():
             yield path
         elif path.name.startswith("spill-"):
-            if not _is_alive(path.name.removeprefix("spill-")):
+            if not _is_alive(path.name.split("-")[1]):
                 yield path
         elif not _is_locked(path):
             yield path

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import duckdb
 import msgspec
 
 from paraphina_wh import commit
+from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest.batch import ledger_text, recorded, write_ledger
 from paraphina_wh.ingest.plan import BATCH_RUNS
 from paraphina_wh.ingest.rows import withdrawal_row
@@ -90,7 +90,7 @@ def _experiment(path: str) -> str:
 
 def _told(warehouse: Warehouse, files: Sequence[str]) -> Told:
     told = Told()
-    with duckdb.connect(":memory:") as connection:
+    with in_memory() as connection:
         for path in files:
             rows = connection.execute(
                 "SELECT event, run_id, batch_id, supersedes, profile, label "
@@ -173,7 +173,7 @@ class _Work:
         for experiment in dict.fromkeys(experiment for experiment, _ in rows):
             kept = [row for of, each in rows if of == experiment for row in self._told_by(experiment, each)]
             for some in _chunks(kept):
-                with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+                with in_memory(threads=1) as connection:
                     staged = write_ledger(connection, self._folder(), some, [*filter(None, map(self._ticks, some))])
                 self._put(staged, experiment, ledger_text(some))
                 self.rows += some

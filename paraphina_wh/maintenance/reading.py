@@ -10,6 +10,7 @@ from typing import TypeVar
 import duckdb
 
 from paraphina_wh.catalog import no_glob, steady, view_sql
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import Warehouse, sql_text
 
@@ -19,7 +20,7 @@ T = TypeVar("T")
 @contextmanager
 def views(warehouse: Warehouse, *names: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a connection with views over the files as they are; unlike those of commands they heal nothing."""
-    with duckdb.connect(":memory:") as connection:
+    with in_memory() as connection:
         for name in names:
             connection.execute(view_sql(name, warehouse.path))
         yield connection

@@ -8,11 +8,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import duckdb
-
 from paraphina_wh import catalog, commit
 from paraphina_wh.datasets.locked import locked
 from paraphina_wh.datasets.mirror import take_in
+from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.ingest.sinks import BadLineFile
 from paraphina_wh.ingest.stage import Staged, Stager
@@ -66,7 +65,7 @@ def _of_telemetry(source: Path, made_of: SourceRun, staging: Path, path: str) ->
         size_bytes=source.stat().st_size,
         on_error="quarantine",
     )
-    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+    with in_memory(threads=1) as connection:
         staged = Stager(connection, staging, staging.name).stage(task)
     if not isinstance(staged, Staged) or staged.row.run_id != made_of.run_id:
         raise NoSourceError(f"its source {made_of.source} no longer gives this run")

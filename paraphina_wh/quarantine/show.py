@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import duckdb
 import polars as pl
 
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.quarantine.files import file_of, load_put_aside, longest_line, paths, query, sizes
 from paraphina_wh.quarantine.held import Held
@@ -41,7 +41,7 @@ class Shown:
     def __init__(self, held: Held, file: Path) -> None:
         self.held = held
         self._file = file
-        with duckdb.connect(":memory:") as connection:
+        with in_memory() as connection:
             load_put_aside(connection, [file])
             found = connection.execute("SELECT entries, readable FROM put_aside").fetchone()
         entries, self.kept = found or (0, 0)
@@ -56,7 +56,7 @@ class Shown:
             yield pl.DataFrame(schema=_SCHEMA)
             return
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, longest_line(self._file))))
-        with duckdb.connect(":memory:") as connection:
+        with in_memory() as connection:
             values = {"file": paths([self._file])} | sizes(connection, [self._file])
             lines = connection.sql(query("lines"), params=values)
             batches = (lines if limit is None else lines.limit(limit)).to_arrow_reader(rows)
