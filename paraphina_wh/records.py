@@ -87,8 +87,8 @@ class Records:
 
     files: path -> what must lie there, with the record that put it there; several for ticks that several ingests put in
     place, and any of them counts.
-    dropped: path -> name of the record, of files that may still lie there. damaged: path -> file that `repair` moved to
-    the quarantine.
+    dropped: path -> name of the record, of files that may still lie there; replaced: path -> what they are then, where
+    it is known. damaged: path -> file that `repair` moved to the quarantine.
     all: the records in order. unreadable: names of record files that are not what they were.
     unsettled: pending records whose commit took place.
     unfinished: pending records of commits that did not.
@@ -97,6 +97,7 @@ class Records:
 
     files: dict[str, list[tuple[StoredFile, Record]]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
+    replaced: dict[str, list[StoredFile]] = field(default_factory=dict)
     damaged: dict[str, StoredFile] = field(default_factory=dict)
     all: list[Record] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -109,11 +110,13 @@ class Records:
         """Take in the next record; later ones have the last word on a path."""
         self.all.append(record)
         for path in record.drops:
-            self.files.pop(path, None)
+            if lying_there := self.files.pop(path, None):
+                self.replaced[path] = [file for file, _ in lying_there]
             self.damaged.pop(path, None)
             self.dropped[path] = record.name
         for file in record.files:
             self.dropped.pop(file.path, None)
+            self.replaced.pop(file.path, None)
             self.damaged.pop(file.path, None)
             # Two ingests of one run may write its ticks differently; whichever came last, both are right.
             earlier = self.files.get(file.path, []) if file.path.startswith("telemetry/") else []

@@ -283,6 +283,36 @@ def test_what_cannot_be_made_anew_can_be_given_up(everything: Warehouse, invoke:
     assert "put aside" not in invoke("status").stderr
 
 
+def test_a_file_that_waits_for_gc_and_is_damaged_is_found_and_removed(everything: Warehouse) -> None:
+    """What was folded stays for queries that have begun; views read it, and damaged it would fail every answer."""
+    before = answers(everything)
+    (path, *_) = [path for path in read_records(everything).replaced if path.startswith("runs/")]
+    waiting = everything.path / path
+    if not waiting.exists():
+        waiting.write_bytes(file_of(everything, "folded ledger").read_bytes())
+    content = bytearray(waiting.read_bytes())
+    content[len(content) // 2] ^= 1
+    waiting.write_bytes(content)
+    assert problems(everything) == [("changed", path)]
+    assert [(each.result, each.path) for each in repair(everything)] == [("removed", path)]
+    assert problems(everything) == []
+    assert answers(everything) == before
+
+
+@pytest.mark.parametrize("kind", ["ticks", "mirror", "ledger"])
+def test_a_repair_that_was_killed_before_it_cleaned_up_is_completed(everything: Warehouse, kind: str) -> None:
+    """The copy of the damaged file is in the quarantine still, though the file is in place again."""
+    before = answers(everything)
+    (file,) = damage(everything, kind).values()
+    copy = everything.quarantine / "files" / file.relative_to(everything.path)
+    damaged = file.read_bytes()
+    assert [each.result for each in repair(everything)] == ["restored"]
+    write(copy, damaged)
+    assert repair(everything) == []
+    assert not (everything.quarantine / "files").exists()
+    assert answers(everything) == before
+
+
 def test_what_was_put_aside_of_a_run_withdrawn_since_is_forgotten(everything: Warehouse) -> None:
     damage(everything, "ticks")
     with sources_away(everything):

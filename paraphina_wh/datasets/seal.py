@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from paraphina_wh.commit import write_atomically
+from paraphina_wh.errors import WarehouseError
 
 READ_ONLY = 0o444
 
@@ -30,7 +31,13 @@ def sealed_sha256(file: Path) -> str | None:
 
 
 def write_seal(file: Path, sha256: str) -> None:
-    """Seal a dataset file of this SHA-256."""
+    """Seal a dataset file of this SHA-256.
+
+    Raises: WarehouseError when the file cannot be made read-only, or the seal cannot be written.
+    """
     # The seal last: whoever is killed before it finds the dataset unsealed, and seals it again.
-    file.chmod(READ_ONLY)
+    try:
+        file.chmod(READ_ONLY)
+    except OSError as error:
+        raise WarehouseError(f"cannot make {file} read-only: {error.strerror}", "seal it as its owner") from error
     write_atomically(seal_file(file), f"{sha256}  {file.name}\n".encode(errors="surrogateescape"))

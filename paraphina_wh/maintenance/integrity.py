@@ -89,6 +89,7 @@ def check_warehouse(
     on_plan(len(records.files))
     found.findings += _damaged_records(warehouse, records)
     found.findings += _changed(warehouse, records, found, on_file)
+    found.findings += _changed_later(warehouse, records)
     live = _accounts(warehouse, found)
     found.findings += _strangers(warehouse, records, live)
     found.findings += _put_aside(warehouse, records, live)
@@ -126,6 +127,18 @@ def _changed(warehouse: Warehouse, records: Records, found: Integrity, on_file: 
     return findings
 
 
+def _changed_later(warehouse: Warehouse, records: Records) -> list[Finding]:
+    """Return files that only wait for their removal, and are damaged: as long as they lie there, views read them."""
+    replaced = records.replaced.items()
+    there = [path for path, expected in replaced if _is_damaged(compare(warehouse, path, expected))]
+    return [finding for finding in _second_look(warehouse, there) if _is_damaged(finding)]
+
+
+def _is_damaged(finding: Finding | None) -> bool:
+    """Tell whether a file lies there and is not what it should be."""
+    return finding is not None and finding.problem != "missing"
+
+
 def compare(warehouse: Warehouse, path: str, expected: list[StoredFile]) -> Finding | None:
     """Return what is wrong with a file that commits put in place; None when it is what one of them recorded."""
     there, last = warehouse.path / path, expected[-1]
@@ -159,8 +172,11 @@ def _look(warehouse: Warehouse, records: Records, path: str, live: set[str] | No
     if path in records.files:
         return compare(warehouse, path, [file for file, _ in records.files[path]])
     there = warehouse.path / path
-    is_there = there.exists() or there.is_symlink()
-    return stranger(warehouse, there, live or set()) if is_there and path not in records.dropped else None
+    if not there.exists() and not there.is_symlink():
+        return None
+    if path in records.dropped:
+        return compare(warehouse, path, records.replaced[path]) if path in records.replaced else None
+    return stranger(warehouse, there, live or set())
 
 
 # Files without

@@ -29,10 +29,12 @@ from paraphina_wh.records import Record, StoredFile, fold, read_records
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 RESTORED: Final = "restored"
+REMOVED: Final = "removed"
 QUARANTINED: Final = "quarantined"
 LEFT: Final = "left"
 # What the check of rows found: there is no file to make anew.
 _NO_FILES: Final = ("ledger", "dataset", "condensed", "source", "broken")
+_LOST: Final = ".lost"
 _STRANGERS: Final = ("foreign", "unrecorded", "orphaned")
 
 
@@ -40,7 +42,8 @@ _STRANGERS: Final = ("foreign", "unrecorded", "orphaned")
 class Repaired:
     """What became of a damaged file.
 
-    result: `restored`, `quarantined` (it is out of the answers), `recorded` (taken as it is), `given up`, or `left`.
+    result: `restored`, `removed` (nothing answered for it any more), `quarantined` (it is out of the answers),
+    `recorded` (taken as it is), `given up`, or `left`.
     path: relative to the warehouse. detail: from what, or why not. held: what was in it.
     """
 
@@ -72,6 +75,7 @@ def repair(
         on_plan(len(findings))
         done += work.run(findings)
         work.forget_what_answers_for_nothing()
+        work.remove_stale_copies()
         return [work.give_up(each) if give_up and each.result == QUARANTINED else each for each in done]
 
 
@@ -107,6 +111,9 @@ class _Repair:
 
     def run(self, findings: list[Finding]) -> Iterable[Repaired]:
         """Repair in an order in which nothing needs what is repaired later."""
+        dropped = read_records(self.warehouse).dropped
+        yield from (self._removed(each) for each in findings if each.path in dropped)
+        findings = [each for each in findings if each.path not in dropped]
         files = [self._without_folder(each) for each in findings if each.problem not in _STRANGERS]
         runs, places = self.warehouse.runs.name, (self.warehouse.telemetry.name, self.warehouse.quarantine.name)
         ledger = [each for each in files if each.path.startswith(f"{runs}/") and not is_schema(each.path)]
@@ -124,6 +131,11 @@ class _Repair:
         for finding in findings:
             if finding.problem in _STRANGERS:
                 yield self._stranger(finding)
+
+    def _removed(self, finding: Finding) -> Repaired:
+        commit.remove(self.warehouse.path / self._without_folder(finding).path)
+        self.on_file()
+        return Repaired(REMOVED, finding.path, finding.detail, finding.held)
 
     # Made anew, file by file
 
@@ -143,6 +155,8 @@ class _Repair:
         records, batch = read_records(self.warehouse), self.next()
         make = restore.mirror if path.startswith(f"{self.warehouse.datasets.name}/") else restore.table_of_source
         make(self.warehouse, records, path, batch)
+        # In this order: killed in between, it is still a finding.
+        self._remove_copy(path)
         self._forget(path)
 
     def _checked(self, finding: Finding) -> Repaired:
@@ -220,13 +234,21 @@ class _Repair:
             live = runs_told(self.warehouse)[1] if records.damaged else set()
             for path in list(records.damaged):
                 if not answers(self.warehouse, records, path, live):
-                    self._forget(path)
                     self._remove_copy(path)
+                    self._forget(path)
+
+    def remove_stale_copies(self) -> None:
+        """Remove what lies in the quarantine of files that are in place again: a kill came in between."""
+        records, folder = read_records(self.warehouse), damaged_folder(self.warehouse)
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder)).removesuffix(_LOST)
+            if name in records.files or name in records.dropped:
+                self._remove_copy(name)
 
     def give_up(self, done: Repaired) -> Repaired:
         """Forget a file that cannot be made anew, and remove what is left of it."""
-        self._forget(done.path)
         self._remove_copy(done.path)
+        self._forget(done.path)
         return Repaired("given up", done.path, done.detail, done.held)
 
     # Records, and what has none
@@ -263,4 +285,4 @@ class _Repair:
 
 def _lost(aside: Path) -> Path:
     """Return what stands in the quarantine for a file of which nothing is left."""
-    return aside.with_name(f"{aside.name}.lost")
+    return aside.with_name(f"{aside.name}{_LOST}")

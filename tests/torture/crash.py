@@ -205,7 +205,9 @@ def still_whole(command: Attacked, reference: Reference, seen: Any, *, may_leave
         if done and seen["parts"] != reference.new["parts"]:
             problems.append("said that all went well, and it did not")
     if not may_leave:
-        left = [name for name, _ in seen["names"] if "/_staging/" in name or "/." in f"/{name}"] + seen["unfinished"]
+        before = {name for name, _ in reference.old["names"]}
+        names = [name for name, _ in seen["names"] if name not in before]
+        left = [name for name in names if "/_staging/" in name or "/." in f"/{name}"] + seen["unfinished"]
         problems += [f"half-written: {left}"] if left else []
     return problems
 
