@@ -35,11 +35,11 @@ def raw_copy(data: Data, kind: str) -> Sample:
         return run(module("raw_copy", kind, CORES, out, *data.files("large")))
 
 
-def raw_copies(data: Data) -> Sample:
-    """Run the raw COPY over the small files, dealt round-robin to one process a core."""
+def raw_copies(data: Data, kind: str = "declared") -> Sample:
+    """Run the raw COPY over the small files, dealt round-robin to one process a core; kind: declared or named."""
     files = data.files("many")
     with scratch() as out:
-        return run(*(module("raw_copy", "declared", 1, out, *files[core::CORES]) for core in range(CORES)))
+        return run(*(module("raw_copy", kind, 1, out, *files[core::CORES]) for core in range(CORES)))
 
 
 def old_way(data: Data, runs: int) -> Sample:

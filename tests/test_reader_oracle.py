@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
-from paraphina_wh.ingest.columnar import Columnar, convert
+from paraphina_wh.ingest.columnar import Columnar, convert, open_reader
 from paraphina_wh.telemetry.reader import Sinks, read_strict
 from paraphina_wh.telemetry.shape import MC_RUNS, TICKS, Contract, Shape, record_shape
 from tests import oracle
@@ -180,7 +180,7 @@ def accepted(content: bytes, find_duplicates: bool = True) -> list[bytes]:
 def converted(folder: Path) -> int:
     source, target = folder / "rows.jsonl", folder / "rows.parquet"
     longest = max(map(len, source.read_bytes().split(b"\n")))
-    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+    with open_reader(threads=1) as connection:
         return convert(connection, Columnar(source, target, "id", longest, {"run_id": "id"}))
 
 

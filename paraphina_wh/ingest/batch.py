@@ -13,7 +13,7 @@ from paraphina_wh import commit
 from paraphina_wh.catalog import no_glob, view_files
 from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError, machine_error
-from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES
+from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES, open_reader
 from paraphina_wh.ingest.rows import withdrawal_row
 from paraphina_wh.ingest.stage import Staged, Stager
 from paraphina_wh.ingest.task import Outcome, Task
@@ -56,7 +56,7 @@ class Ingester:
         self.warehouse = warehouse
         self.threads = threads
         self.newest_batch = newest_batch
-        self.reader = in_memory(threads, warehouse.staging)
+        self.reader = open_reader(threads, warehouse.staging)
         # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
         self.condenser = self.reader if threads == 1 else in_memory(1, warehouse.staging)
 

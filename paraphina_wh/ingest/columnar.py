@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from paraphina_wh.catalog import no_glob
+from paraphina_wh.duck import in_memory
 from paraphina_wh.telemetry.judge import MOST_VALUES
 from paraphina_wh.telemetry.shape import TICKS, column_types
 from paraphina_wh.warehouse import sql_text
@@ -40,9 +41,22 @@ class Columnar:
     extra: Path | None = None
 
 
+def open_reader(threads: int | None = None, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Open a database for `convert`: it knows the nested types of the record by name.
+
+    threads, spill: as `in_memory` takes them. To read their definitions again in each statement takes longer than to
+    write the columns of a short run.
+    """
+    connection = in_memory(threads, spill)
+    for kind, name in _names_of_types().items():
+        connection.execute(f"CREATE TYPE {name} AS {kind}")
+    return connection
+
+
 def convert(connection: duckdb.DuckDBPyConnection, job: Columnar) -> int:
     """Write the Parquet file and return its rows, in the order of the source.
 
+    connection: of `open_reader`.
     Raises: duckdb.Error when the source is not what the declared types say (duplicate keys, for one).
     """
     row = connection.execute(_statement(job)).fetchone()
@@ -88,7 +102,16 @@ def _file(path: Path) -> str:
 
 @cache
 def _columns() -> str:
-    return "{" + ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in column_types(TICKS).items()) + "}"
+    named = _names_of_types()
+    kinds = ((name, named.get(kind, kind)) for name, kind in column_types(TICKS).items())
+    return "{" + ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in kinds) + "}"
+
+
+@cache
+def _names_of_types() -> dict[str, str]:
+    """Return a name for every nested type of the record, that of a column of it."""
+    kinds = column_types(TICKS).items()
+    return {kind: f"type_of_{name}" for name, kind in kinds if kind.startswith("STRUCT")}
 
 
 @cache

@@ -11,8 +11,8 @@ from pathlib import Path
 from paraphina_wh import catalog, commit
 from paraphina_wh.datasets.locked import locked
 from paraphina_wh.datasets.mirror import take_in
-from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest import Options, ingest_paths
+from paraphina_wh.ingest.columnar import open_reader
 from paraphina_wh.ingest.sinks import BadLineFile
 from paraphina_wh.ingest.stage import Staged, Stager
 from paraphina_wh.ingest.task import Task
@@ -65,7 +65,7 @@ def _of_telemetry(source: Path, made_of: SourceRun, staging: Path, path: str) ->
         size_bytes=source.stat().st_size,
         on_error="quarantine",
     )
-    with in_memory(threads=1) as connection:
+    with open_reader(threads=1) as connection:
         staged = Stager(connection, staging, staging.name).stage(task)
     if not isinstance(staged, Staged) or staged.row.run_id != made_of.run_id:
         raise NoSourceError(f"its source {made_of.source} no longer gives this run")

@@ -12,8 +12,8 @@ import duckdb
 
 from paraphina_wh import commit
 from paraphina_wh.catalog import no_glob, sql_folder
-from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.columnar import open_reader
 from paraphina_wh.ingest.overlapped import file_sha256
 from paraphina_wh.ingest.stage import Stager
 from paraphina_wh.ingest.task import Outcome, Task
@@ -56,7 +56,7 @@ def compare_ticks(warehouse: Warehouse, recorded: Recorded, task: Task, folder: 
         return TicksComparison(sha256, ticks, ticks)
     with (
         commit.staging_folder(folder, "comparison") as private,
-        in_memory(spill=private) as connection,
+        open_reader(spill=private) as connection,
     ):
         staged = Stager(connection, private, "").stage(task)
         if isinstance(staged, Outcome):
