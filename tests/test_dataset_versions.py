@@ -566,7 +566,7 @@ def test_killed_at_random_moments_and_repeated(root: Warehouse) -> None:
     undisturbed = file.read_bytes()
 
     moments = random.Random(5)
-    for is_lost in (False, True) * 3:
+    for is_lost in (False, True) * 2:
         restart(root, file, is_lost)
         process = export(root)
         time.sleep(moments.uniform(0.4, 1.0) * whole)

@@ -148,7 +148,8 @@ def _only(folder: Path, pattern: str) -> Path:
 
 _INGEST = ("ingest", "--jobs", "1")
 _SWEEP = ("gc", "--delete", "--older-than", "0s")
-_RUN_ENGINE = ("run", "exp13", "--engine", "engine/engine", "--profiles", "balanced", "--ticks", "6", "--jobs", "1")
+_FEW_RUNS = ("--profiles", "balanced", "--runs-per-profile", "2", "--ticks", "6", "--jobs", "1")
+_RUN_ENGINE = ("run", "exp13", "--engine", "engine/engine", *_FEW_RUNS)
 
 SCENES: Final[Mapping[str, Scene]] = {
     "sources": Scene(prepare=_sources),
