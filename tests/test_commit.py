@@ -376,9 +376,20 @@ def test_many_records_in_one_file_say_what_they_said_apart(warehouse: Warehouse)
     together = read_records(warehouse)
     assert (together.all, together.dropped, together.files) == (told, apart.dropped, {})
     assert (together.folded, together.held[folded]) == (folded, {"1", "2"})
+    assert together.unreadable == []
     for path in warehouse.commits.glob("[12].*.json"):
         path.unlink()
     assert read_records(warehouse).all == told
+
+
+def test_of_a_dropped_file_it_is_known_what_lies_there_until_another_takes_its_place(warehouse: Warehouse) -> None:
+    """Views read it until it is removed, so damage of it counts."""
+    first, second = StoredFile("runs/a", 1, "1"), StoredFile("runs/a", 2, "2")
+    write_record(warehouse, Record("1", files=[first]))
+    write_record(warehouse, Record("2", drops=["runs/a", "runs/b"]))
+    assert read_records(warehouse).replaced == {"runs/a": [first]}
+    write_record(warehouse, Record("3", files=[second]))
+    assert read_records(warehouse).replaced == {}
 
 
 def test_of_a_damaged_file_of_many_records_the_whole_ones_count(warehouse: Warehouse) -> None:
