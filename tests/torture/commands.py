@@ -148,12 +148,11 @@ def _only(folder: Path, pattern: str) -> Path:
 
 _INGEST = ("ingest", "--jobs", "1")
 _SWEEP = ("gc", "--delete", "--older-than", "0s")
-_FEW_RUNS = ("--profiles", "balanced", "--runs-per-profile", "2", "--ticks", "6", "--jobs", "1")
-_RUN_ENGINE = ("run", "exp13", "--engine", "engine/engine", *_FEW_RUNS)
+_RUN_ENGINE = ("run", "exp13", "--engine", "engine/engine", "--profiles", "balanced", "--ticks", "6", "--jobs", "1")
 
 SCENES: Final[Mapping[str, Scene]] = {
     "sources": Scene(prepare=_sources),
-    "engine": Scene(prepare=_engine),
+    "engine": Scene(prepare=_engine, argvs=[[*_RUN_ENGINE, "--runs-per-profile", "1"]]),
     "large": Scene(prepare=_large, argvs=[[*_INGEST, "runs/exp13_auto/balanced_r1.jsonl"]]),
     "first": Scene("sources", argvs=[[*_INGEST, "runs/exp13_auto/balanced_r1.jsonl"]]),
     "held": Scene(
@@ -208,7 +207,13 @@ COMMANDS: Final = (
     Attacked("ingest of a dataset", "first", (*_INGEST, "research_dataset_old.jsonl"), _foreign_dataset),
     Attacked("ingest into an older warehouse", "first", (*_INGEST, "two/run1.jsonl"), _of_an_older_version),
     Attacked("forget", "held", ("forget", "--label", "exp13_balanced_r001", "--label", "exp13_balanced_r002")),
-    Attacked("run exp13", "engine", _RUN_ENGINE, by_run=True, raw="file runs/exp13_auto/balanced_r"),
+    Attacked(
+        "run exp13",
+        "engine",
+        (*_RUN_ENGINE, "--runs-per-profile", "3"),
+        by_run=True,
+        raw="file runs/exp13_auto/balanced_r",
+    ),
     Attacked("export dataset, a new file", "first", ("export", "dataset")),
     Attacked("export dataset, an append", "held", ("export", "dataset")),
     Attacked(
