@@ -41,7 +41,7 @@ fix: .venv/dev ## format, and mend what the linter can
 bench: .venv/dev ## measure against the yardsticks and write docs/benchmarks.md
 	$(BIN)/python -m bench
 
-torture: .venv/torture ## attack everything at full length, about 20 minutes, and print the figures
+torture: .venv/torture ## attack everything at full length, about half an hour, and print the figures
 	$(BIN)/python -m tests.torture
 
 mutants: .venv/torture ## change the reader and the commit path in small ways that their tests must notice
