@@ -17,8 +17,8 @@ from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN
 
 SUFFIX = ".run.json"
 STDOUT_SUFFIX = ".stdout.txt"
-# A long command line, hundreds of knobs and the last words of an engine come to some hundred KB.
-MOST_BYTES: Final = 16 << 20
+# The last words of an engine may be long, but not without end.
+MOST_BYTES: Final = 64 << 20
 
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
 

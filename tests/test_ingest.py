@@ -471,7 +471,7 @@ def test_one_bad_file_never_stops_the_others(warehouse: Warehouse) -> None:
     write(folder / "balanced_r8.jsonl", good)
     write(folder / "balanced_r8.run.json", b"{")
     write(folder / "balanced_r10.jsonl", good)
-    write(folder / "balanced_r10.run.json", b" " * (16 << 20) + b"{}")
+    os.truncate(write(folder / "balanced_r10.run.json", b"{}"), (64 << 20) + 1)
     (folder / "balanced_r9.jsonl").symlink_to("nowhere")
     write(folder / "conservative_r1.jsonl", good)
     report = ingest(warehouse, folder)
@@ -496,7 +496,7 @@ def test_one_bad_file_never_stops_the_others(warehouse: Warehouse) -> None:
     assert "is damaged" in reasons["balanced_r6.jsonl.gz"]
     assert "byte order mark" in reasons["balanced_r7.jsonl"]
     assert "not a run sidecar" in reasons["balanced_r8.jsonl"]
-    assert reasons["balanced_r10.jsonl"].endswith("balanced_r10.run.json: longer than the limit of 16777216 bytes")
+    assert reasons["balanced_r10.jsonl"].endswith("balanced_r10.run.json: longer than the limit of 67108864 bytes")
     assert "the name tells no profile" in reasons["who_am_i.jsonl"]
 
 

@@ -103,7 +103,7 @@ def _running(root: Path) -> list[str]:
 def _alive(entry: str) -> bool:
     try:
         state = Path(f"/proc/{entry.split()[-1]}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state.rpartition(")")[2].split()[0] != "Z"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import update_wrapper
 from inspect import cleandoc
@@ -55,9 +56,8 @@ def _tell_damage(warehouse: Warehouse) -> None:
     """Warn that answers go without damaged files, as long as `repair` has some put aside."""
     aside = warehouse.quarantine / "files"
     if aside.is_dir() and any(path.is_file() for path in aside.rglob("*")):
-        from paraphina_wh.cli.output import warn
-
-        warn("damaged files were put aside, answers go without them: `paraphina-wh check`")
+        with suppress(OSError):
+            click.echo("warning: damaged files were put aside, answers go without them: `paraphina-wh check`", err=True)
 
 
 def _check_texts(context: click.Context) -> None:
