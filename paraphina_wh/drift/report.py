@@ -65,7 +65,6 @@ def runs_with_ticks(warehouse: Warehouse, experiment: str | None = None) -> Iter
     Raises: WarehouseError when there is no run of the experiment.
     """
     with connect(warehouse, views=_VIEWS) as connection:
-        connection.execute("SET enable_progress_bar = false")
         pattern = f"{no_glob(str(warehouse.telemetry))}/*/*/*.parquet"
         connection.execute(
             f"CREATE TEMP TABLE drift_runs AS {query_text('runs')}", {"pattern": pattern, "experiment": experiment}

@@ -66,8 +66,8 @@ def check_deeply(
     gone, or is another file by now, tells nothing.
     Raises: WarehouseError when the ledger cannot be read.
     """
-    with in_memory() as connection:
-        connection.execute("SET threads = 1")  # as at ingest: the order of sums decides on their last digit
+    # One thread, as at ingest: the order of sums decides on their last digit.
+    with in_memory(threads=1) as connection:
         runs = steadily(lambda: _load_runs(warehouse, connection))
         on_plan(len(runs))
         for chunk in _chunks(runs):

@@ -54,7 +54,6 @@ def _confine(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, share:
         *([] if share.memory is None else [f"memory_limit = '{share.memory}B'"]),
         f"temp_directory = {sql_text(str(share.spill or ''))}",
         f"max_temp_directory_size = '{share.spill_bytes}B'",
-        "enable_progress_bar = false",
         "python_enable_replacements = false",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
