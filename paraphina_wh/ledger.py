@@ -20,7 +20,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     """One event in the life of a run: it came in, or it was withdrawn."""
 
     event: Annotated[str, unit("-", "run: the run came in; withdrawn: it was taken out again")] = "run"
-    run_id: Annotated[str, unit("-", "identity: profile, label and content, hashed")]
+    run_id: Annotated[str, unit("-", "identity: profile, label, content and the lines put aside, hashed")]
     batch_id: Annotated[str, unit("-", "batch that committed the row; sorts by time")]
     supersedes: Annotated[str | None, unit("-", "run_id of the run this row takes out of the answers")] = None
 
@@ -108,9 +108,13 @@ class LedgerRow(msgspec.Struct, kw_only=True):
 LEDGER = Contract("ledger", LedgerRow, "run_id")
 
 
-def run_id_of(profile: str, label: str, content_sha256: str) -> str:
-    """Return the identity of a run: 32 hex digits from profile, label and the hash of its content."""
-    return _digest(profile, label, content_sha256)
+def run_id_of(profile: str, label: str, content_sha256: str, put_aside: str = "") -> str:
+    """Return the identity of a run: 32 hex digits from profile, label, the hash of its content, and what was left out.
+
+    put_aside: names the bad lines (Ledger.put_aside). What is told of a run_id never changes: content of which more
+    can be read later is another run, which takes the place of this one with one rename.
+    """
+    return _digest(profile, label, content_sha256, *([put_aside] if put_aside else []))
 
 
 def evidence_id_of(profile: str, content_sha256: str) -> str:

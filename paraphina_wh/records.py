@@ -36,6 +36,7 @@ class StoredFile(msgspec.Struct, frozen=True):
 class SourceRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run, or a file of many runs, that came in with a commit, and what it was made of.
 
+    run_id: of a file of many runs its source id.
     source: relative to ROOT when below it; `-` for standard input. sha256: of the decompressed source.
     bytes: of a dataset, how many of the file the hash is of; it may have grown since.
     given: options that named what a table leaves open, profile and experiment.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ from paraphina_wh.catalog import set_up
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.ingest.threshold import read_max_bad
+from paraphina_wh.ledger import run_id_of
 from paraphina_wh.quarantine import choose, find, list_quarantine, replay
 from paraphina_wh.quarantine.files import longest_line
 from paraphina_wh.quarantine.mend import Mending
-from paraphina_wh.telemetry.reader import MAX_LINE_BYTES, Sinks, read_strict
+from paraphina_wh.telemetry.reader import LIMIT_NAME, MAX_LINE_BYTES, Sinks, read_strict
 from paraphina_wh.warehouse import Warehouse, locate
 from tests.conftest import Invoke
 from tests.records import MC_RUN, line, run_of
@@ -354,24 +356,54 @@ def test_nothing_changes_when_nothing_is_gained(invoke: Invoke, warehouse: Wareh
 
 
 @pytest.mark.parametrize("left", [0, 1])
-def test_a_program_that_has_learnt_to_read_the_lines_replays_the_same_file(warehouse: Warehouse, left: int) -> None:
-    """The content and so the run_id stay; the run supersedes itself."""
-    content = run_of(3) + b"{bad}\n" * left
-    run_id = take_in(warehouse, "balanced_r1.jsonl", content)
-    # As a program would have left it that could not read the third line.
-    size = len(line(t=2))
-    rewrite_ledger(
-        warehouse,
-        f"2 AS rows, row_bytes - {size} AS row_bytes, "
-        f"{left + 1} AS quarantined, quarantined_bytes + {size} AS quarantined_bytes",
-    )
-    write(warehouse.quarantine / f"{run_id}.jsonl", json.dumps({"line": 3, "raw": good(2)}))
-    (done,) = replay(warehouse, choose(warehouse, [run_id]))
-    assert (done.status, done.new_run_id, done.lines_before, done.lines_left) == ("replayed", run_id, left + 1, left)
-    assert ask(warehouse, "SELECT rows, quarantined FROM runs") == [(3, left)]
-    assert ask(warehouse, "SELECT count(*) FROM ticks") == [(3,)]
-    assert len(list(warehouse.quarantine.glob("*.jsonl"))) == left
+def test_the_same_file_of_which_more_can_be_read_is_another_run(
+    warehouse: Warehouse, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the limit of a line has grown; a later version may read more, too."""
+    content = line(t=0) + line(t=1, kill_reason="x" * 1000) + line(t=2) + b"{bad}\n" * left
+    monkeypatch.setenv(LIMIT_NAME, "1000")
+    old = take_in(warehouse, "balanced_r1.jsonl", content)
+    monkeypatch.delenv(LIMIT_NAME)
+    assert dict(ask(warehouse, "SELECT run_id, count(*) FROM ticks GROUP BY ALL")) == {old: 2}
+    (done,) = replay(warehouse, choose(warehouse, [old]))
+    new = done.new_run_id
+    assert (done.status, done.lines_before, done.lines_left) == ("replayed", left + 1, left)
+    assert ask(warehouse, "SELECT run_id, supersedes, rows, quarantined FROM runs") == [(new, old, 3, left)]
+    assert dict(ask(warehouse, "SELECT run_id, count(*) FROM ticks GROUP BY ALL")) == {new: 3}
+    assert [path.stem for path in warehouse.quarantine.glob("*.jsonl")] == [new] * left
+    assert not any(old in name for name in files_below(warehouse.telemetry))
     adds_up(warehouse)
+
+
+def test_the_run_id_of_a_file_without_bad_lines_is_that_of_its_content(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A last line that was cut off is no bad line: whoever has the file can name the run."""
+    whole = line(t=0) + line(t=1, kill_reason="x" * 1000)
+    for name, content in (("balanced_r1", whole), ("balanced_r2", whole[:-9])):
+        plain = run_id_of("balanced", f"exp13_balanced_r00{name[-1]}", hashlib.sha256(content).hexdigest())
+        assert take_in(warehouse, f"{name}.jsonl", content) == plain
+    monkeypatch.setenv(LIMIT_NAME, "1000")
+    limited = take_in(warehouse, "balanced_r3.jsonl", whole)
+    assert limited != run_id_of("balanced", "exp13_balanced_r003", hashlib.sha256(whole).hexdigest())
+
+
+def test_what_is_held_stays_unchanged_whichever_of_its_lines_can_be_read(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ingest goes by the content alone; to read it anew is for a replay."""
+    long = {"kill_reason": "x" * 1000}
+    monkeypatch.setenv(LIMIT_NAME, "1000")
+    files = [
+        write(warehouse.root / "balanced_r1.jsonl", line(t=0) + line(long, t=1)),
+        write(warehouse.root / "mc_runs.jsonl", line(base=MC_RUN) + line(long, MC_RUN, run_index=1)),
+    ]
+    ingest(warehouse, *files, on_error="quarantine")
+    before = ask(warehouse, "SELECT run_id FROM runs UNION ALL SELECT source FROM mc_runs")
+    monkeypatch.delenv(LIMIT_NAME)
+    assert set(verdicts(ingest(warehouse, *files)).values()) == {"unchanged"}
+    assert ask(warehouse, "SELECT run_id FROM runs UNION ALL SELECT source FROM mc_runs") == before
+    assert len(before) == 2
 
 
 def test_all_replays_what_is_repaired_and_leaves_out_cut_off_tails(invoke: Invoke, warehouse: Warehouse) -> None:
@@ -484,6 +516,23 @@ def test_a_repaired_monte_carlo_file_takes_the_place_of_its_source(invoke: Invok
     assert (result.stderr, result.exit_code) == ("", 0)
     assert ask(warehouse, "SELECT run_index FROM mc_runs ORDER BY 1") == [(0,), (1,), (2,)]
     assert not list(warehouse.quarantine.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_the_same_monte_carlo_file_of_which_more_can_be_read_is_another_source(
+    warehouse: Warehouse, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = line(base=MC_RUN) + line(base=MC_RUN, run_index=1, kill_reason="x" * 1000) + b"{bad}\n" * left
+    monkeypatch.setenv(LIMIT_NAME, "1000")
+    ingest(warehouse, write(warehouse.root / "mc_runs.jsonl", content), on_error="quarantine")
+    ((old,),) = ask(warehouse, "SELECT DISTINCT source FROM mc_runs")
+    monkeypatch.delenv(LIMIT_NAME)
+    (done,) = replay(warehouse, choose(warehouse, [old]))
+    new = done.new_run_id
+    assert (done.status, done.lines_before, done.lines_left) == ("replayed", left + 1, left)
+    assert new != old
+    assert ask(warehouse, "SELECT source, run_index FROM mc_runs ORDER BY ALL") == [(new, 0), (new, 1)]
+    assert [path.stem for path in warehouse.quarantine.glob("*.jsonl")] == [new] * left
 
 
 # --- replay of corrected lines

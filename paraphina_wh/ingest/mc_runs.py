@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from paraphina_wh.warehouse import Warehouse, sql_text
 def take_in_mc_runs(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> Outcome:
     """Take in a file of Monte Carlo runs as a source of `mc_runs`; the same content twice changes nothing.
 
+    With --replace it takes the place of the same content of which other lines were put aside.
     The verdict on every line is that of `check`; with --on-error quarantine the good lines go in.
     Raises: WarehouseError when the file cannot be read, holds no run, or when the warehouse holds other content of
             the same file that is not to be replaced.
@@ -33,13 +35,20 @@ def take_in_mc_runs(warehouse: Warehouse, file: Path, options: Options, staging:
     if not ledger.rows:
         raise WarehouseError(f"{origin}: no complete record in the file", "look at what wrote it")
     outcome = _outcome(origin, ledger, reasons)
-    source = Source("mc_runs", ledger.sha256[:32], origin, ledger.sha256)
+    source = Source("mc_runs", source_id_of(ledger), origin, ledger.sha256)
     if is_held(warehouse, source, replace=options.replace):
         outcome.status = "unchanged"
         return outcome
     staged = _convert(ledger, origin, staging)
     put_in_place(warehouse, source, staged, quarantine=staging / "bad.jsonl" if ledger.quarantined else None)
     return outcome
+
+
+def source_id_of(ledger: Ledger) -> str:
+    """Return the identity of a file of Monte Carlo runs: 32 hex digits from its content and the lines put aside."""
+    if not ledger.put_aside:
+        return ledger.sha256[:32]
+    return hashlib.sha256(f"{ledger.sha256} {ledger.put_aside}".encode()).hexdigest()[:32]
 
 
 def _strict_pass(file: Path, origin: str, staging: Path) -> tuple[Ledger, list[str]]:

@@ -22,6 +22,7 @@ from paraphina_wh.ingest.rows import read_log
 from paraphina_wh.ingest.split import split_on_reset
 from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
+from paraphina_wh.ledger import run_id_of
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
 from paraphina_wh.telemetry.source import plain_name
 from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
@@ -241,16 +242,18 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> str:
         return ""
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         rows = connection.execute(
-            "SELECT profile, label, run_id, status, coalesce(rows, 0), coalesce(source_bytes, 0), plan_key, "
-            "coalesce(lines, 0), coalesce(quarantined, 0), coalesce(truncated, false) FROM runs "
+            "SELECT profile, label, CASE WHEN source_kind = 'telemetry' THEN source_sha256 END, run_id, status, "
+            "coalesce(rows, 0), coalesce(source_bytes, 0), plan_key, coalesce(lines, 0), coalesce(quarantined, 0), "
+            "coalesce(truncated, false) FROM runs "
             "JOIN (SELECT DISTINCT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY batch_id DESC",
             {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},
         ).fetchall()
         newest = newest_batch(connection)
     held: dict[tuple[str, str], list[InPlace]] = {}
-    for profile, label, *found in rows:
-        held.setdefault((profile, label), []).append(InPlace(*found))
+    for profile, label, sha256, run_id, *found in rows:
+        content = run_id_of(profile, label, sha256) if sha256 else run_id
+        held.setdefault((profile, label), []).append(InPlace(run_id, content, *found))
     for task in tasks:
         task.in_place = held.get((task.profile, task.label), [])
     return newest

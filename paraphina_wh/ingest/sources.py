@@ -42,19 +42,21 @@ def is_held(warehouse: Warehouse, source: Source, *, replace: bool) -> bool:
 
     Raises: WarehouseError when it holds other content from the same path, unless that is to be replaced.
     """
+    # Of the same Monte Carlo runs other lines may be put aside today: that is for a replay, or --replace, to bring in.
+    by_hash = source.view == "mc_runs" and not replace
+    same = "source_sha256 = $same" if by_hash else "source = $same"
     with connect(warehouse, views=(source.view,)) as connection:
         held = connection.execute(
-            f"SELECT DISTINCT source FROM {source.view} WHERE source = $id OR source_path = $path",
-            {"id": source.source_id, "path": source.path},
+            f"SELECT DISTINCT {same}, source FROM {source.view} WHERE source_path = $path OR {same}",
+            {"path": source.path, "same": source.sha256 if by_hash else source.source_id},
         ).fetchall()
-    sources = {name for (name,) in held}
-    others = sources - {source.source_id}
-    if source.source_id not in sources and others and not replace:
+    is_there = any(is_same for is_same, _ in held)
+    if held and not is_there and not replace:
         raise WarehouseError(
-            f"{source.path}: the warehouse holds other content of this file (source {min(others)})",
+            f"{source.path}: the warehouse holds other content of this file (source {min(held)[1]})",
             "take it out with --replace, or give the file another name",
         )
-    return source.source_id in sources
+    return is_there
 
 
 @steady
@@ -76,7 +78,9 @@ def put_in_place(warehouse: Warehouse, source: Source, staged: Path, *, quaranti
     if quarantine:
         aside = warehouse.quarantine / f"{source.source_id}.jsonl"
         puts.insert(0, commit.Put(quarantine, aside, f"lines of {source.path} put aside"))
-    made_of = SourceRun(source.view, source=source.path, sha256=source.sha256, given=dict(source.given))
+    made_of = SourceRun(
+        source.view, run_id=source.source_id, source=source.path, sha256=source.sha256, given=dict(source.given)
+    )
     commit.commit(warehouse, Record(batch, runs=[made_of]), puts, drops=old)
 
 

@@ -91,21 +91,25 @@ class Stager:
         """Return a name in the folder for the run being staged."""
         return self.folder / f"{self.count}.{ending}"
 
-    def settled(self, task: Task, run_id: str) -> Outcome | None:
-        """Return the outcome of a run that needs no commit: it is there already, or its label is taken."""
-        return self._unchanged(task, run_id) or self._conflict(task, run_id)
+    def settled(self, task: Task, content: str) -> Outcome | None:
+        """Return the outcome of a run that needs no commit: it is there already, or its label is taken.
 
-    def _unchanged(self, task: Task, run_id: str) -> Outcome | None:
+        content: the run_id that its content has when no line is put aside.
+        """
+        return self._unchanged(task, content) or self._conflict(task, content)
+
+    def _unchanged(self, task: Task, content: str) -> Outcome | None:
         staged = self.taken.get((task.profile, task.label))
         # What an earlier file of this batch has settled is not settled again.
-        held = {old.run_id: old for old in ([staged] if staged else task.in_place)}
-        if run_id not in held or not task.is_told_by(held[run_id]):
+        held = [staged] if staged else task.in_place
+        same = next((old for old in held if old.content == content and task.is_told_by(old)), None)
+        if same is None:
             return None
-        same = self.taken[task.profile, task.label] = held[run_id]
+        self.taken[task.profile, task.label] = same
         return Outcome(
             file=task.origin,
             status="unchanged",
-            run_id=run_id,
+            run_id=same.run_id,
             ticks=same.ticks,
             bytes=same.bytes,
             lines=same.lines,
@@ -113,24 +117,24 @@ class Stager:
             cut_off=same.cut_off,
         )
 
-    def _conflict(self, task: Task, run_id: str) -> Outcome | None:
+    def _conflict(self, task: Task, content: str) -> Outcome | None:
         """Return a rejection when another run has this profile and label; a failure takes no label and holds none."""
         if task.failed:
             return None
         held = [] if task.replace else task.usable_in_place
-        other = self._good_sibling(task) or next((old for old in held if old != run_id), None)
-        if other is None or other == run_id:
+        other = self._good_sibling(task) or next((old for old in held if old.content != content), None)
+        if other is None or other.content == content:
             return None
         return rejected(
             task,
-            [f"label {task.label!r} of profile {task.profile!r} is taken by run {other} with other content"],
+            [f"label {task.label!r} of profile {task.profile!r} is taken by run {other.run_id} with other content"],
             "give another --label, or take the old run out with --replace",
         )
 
-    def _good_sibling(self, task: Task) -> str | None:
+    def _good_sibling(self, task: Task) -> InPlace | None:
         """Return the good run that this batch has settled under the same profile and label."""
         sibling = self.taken.get((task.profile, task.label))
-        return sibling.run_id if sibling and sibling.status == "ok" else None
+        return sibling if sibling and sibling.status == "ok" else None
 
     def _without_ticks(self, task: Task) -> Staged | Outcome:
         """Stage a run that left no telemetry: it failed early, or its experiment only reads stdout."""
@@ -149,6 +153,7 @@ def _in_place(staged: Staged) -> InPlace:
     row, outcome = staged.row, staged.outcome
     return InPlace(
         row.run_id,
+        run_id_of(row.profile, row.label, row.source_sha256) if row.source_sha256 else row.run_id,
         row.status,
         outcome.ticks,
         outcome.bytes,
@@ -191,7 +196,7 @@ class _Telemetry:
             if overlapped:
                 overlapped.cancel()
             raise
-        problem = self._problem(ledger) or self.stager.settled(self.task, self._run_id(ledger))
+        problem = self._problem(ledger) or self.stager.settled(self.task, self._content(ledger.sha256))
         usable = ledger.verbatim and not ledger.unknown and problem is None
         if overlapped and not usable:
             overlapped.cancel()
@@ -205,7 +210,7 @@ class _Telemetry:
         if not task.in_place and (task.profile, task.label) not in self.stager.taken:
             return None
         with open_source(self.source) as stream:
-            return self.stager.settled(task, run_id_of(task.profile, task.label, stream_sha256(stream)))
+            return self.stager.settled(task, self._content(stream_sha256(stream)))
 
     def _start_overlapped(self) -> Overlapped | None:
         if self.stager.threads < 2 or self.copied or self.before[0] < OVERLAP_BYTES:
@@ -236,8 +241,8 @@ class _Telemetry:
             return rejected(self.task, reasons, "look at the engine's stderr, or run it again", ledger.errors + 1)
         return None
 
-    def _run_id(self, ledger: Ledger) -> str:
-        return run_id_of(self.task.profile, self.task.label, ledger.sha256)
+    def _content(self, sha256: str) -> str:
+        return run_id_of(self.task.profile, self.task.label, sha256)
 
     def _convert(self, ledger: Ledger, overlapped: Overlapped | None) -> Staged | Outcome:
         rows = overlapped.rows() if overlapped else None
@@ -275,7 +280,7 @@ class _Telemetry:
     def _job(self, source: Path, sha256: str, ledger: Ledger | None) -> Columnar:
         """Return the conversion of this run; without a ledger, its lines are taken to be short."""
         task = self.task
-        run_id = run_id_of(task.profile, task.label, sha256)
+        run_id = run_id_of(task.profile, task.label, sha256, ledger.put_aside if ledger else "")
         return Columnar(
             source=source,
             target=self.stager.path("parquet"),
@@ -293,7 +298,8 @@ class _Telemetry:
 
     def _staged(self, ledger: Ledger) -> Staged:
         task, ticks = self.task, self.stager.path("parquet")
-        row = identity_row(self.stager.batch, task, self._run_id(ledger))
+        run_id = run_id_of(task.profile, task.label, ledger.sha256, ledger.put_aside)
+        row = identity_row(self.stager.batch, task, run_id)
         row.evidence_id = evidence_id_of(task.profile, ledger.sha256)
         row.source_kind, row.telemetry_path = "telemetry", task.origin
         row.compressed_sha256 = file_sha256(self.source) if self.compressed else None

@@ -10,10 +10,12 @@ from paraphina_wh.sidecar import Sidecar
 class InPlace(msgspec.Struct, frozen=True):
     """A run that the warehouse holds under the same profile and label.
 
+    content: the run_id that its content has when no line is put aside.
     bytes: of its telemetry, decompressed. lines: of it; quarantined: those put aside; cut_off: the last one is.
     """
 
     run_id: str
+    content: str
     status: str
     ticks: int = 0
     bytes: int = 0
@@ -64,9 +66,9 @@ class Task(msgspec.Struct, kw_only=True):
         return held.status == "ok" and (held.plan_key == self.sidecar.plan_key or not self.replace)
 
     @property
-    def usable_in_place(self) -> list[str]:
+    def usable_in_place(self) -> list[InPlace]:
         """Return the runs in place that are no failures."""
-        return [old.run_id for old in self.in_place if old.status == "ok"]
+        return [old for old in self.in_place if old.status == "ok"]
 
     @property
     def superseded(self) -> list[str]:

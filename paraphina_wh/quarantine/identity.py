@@ -58,7 +58,7 @@ def task_of(warehouse: Warehouse, run: Recorded, split: Set[str]) -> Task:
         sidecar=held,
         on_error="quarantine",
         replace=True,
-        in_place=[InPlace(row.run_id, row.status, row.rows or 0, row.source_bytes or 0, row.plan_key)],
+        in_place=[InPlace(row.run_id, row.run_id, row.status)],
         again=True,
     )
 

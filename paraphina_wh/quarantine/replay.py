@@ -15,12 +15,13 @@ from paraphina_wh.catalog import connect, set_up
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import Ingester
 from paraphina_wh.ingest.inputs import Input
+from paraphina_wh.ingest.mc_runs import source_id_of
 from paraphina_wh.ingest.others import take_in
 from paraphina_wh.ingest.plan import Options, newest_batch, spool, stdin_stream
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN, reason_text
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.quarantine.chosen import Chosen, Replayed, result_of
-from paraphina_wh.quarantine.files import drop_file, file_of, query
+from paraphina_wh.quarantine.files import file_of, query
 from paraphina_wh.quarantine.held import Held
 from paraphina_wh.quarantine.identity import missing, split_files, task_of
 from paraphina_wh.quarantine.mend import Mending
@@ -162,15 +163,16 @@ class _Job:
         outcome = self._take_in(ingester, staging)
         if outcome.status == "rejected":
             return self._result(errors=outcome.errors, error_count=outcome.error_count, hint=outcome.hint)
+        new_run_id = outcome.run_id or source_id_of(now)
         return self._result(
             status="replayed",
-            new_run_id=outcome.run_id or now.sha256[:32],
+            new_run_id=new_run_id,
             rows=now.rows,
             lines_left=now.quarantined,
             cut_off=now.truncated,
             errors=reasons.texts,
             error_count=now.errors,
-            hint=f"paraphina-wh quarantine show {outcome.run_id or now.sha256[:32]}",
+            hint=f"paraphina-wh quarantine show {new_run_id}",
         )
 
     def _result(self, **fields: Any) -> Replayed:
@@ -215,9 +217,6 @@ class _Job:
             options = Options(on_error="quarantine", replace=True)
             return take_in(self.warehouse, Input(self.source, "mc_runs", named=True), options, staging)
         (outcome,) = ingester.ingest([self.task])
-        if outcome.run_id == self.held.run_id and not outcome.quarantined:
-            # The same content, judged otherwise now: what was put aside of it went in.
-            drop_file(self.warehouse, self.held.run_id)
         return outcome
 
 

@@ -69,6 +69,7 @@ class Ledger:
     truncated: the last line is cut off (it counts as quarantined).
     longest_line: bytes of the longest row, without its end.
     verbatim: a columnar reader may be given the file as it is: every line of it is a row.
+    put_aside: hash of the numbers of the bad lines, a cut-off end left out; empty when there is none.
     unknown: path without list positions -> what was seen there; long paths are cut, and OTHERS stands for the rest
              when there are too many.
     """
@@ -90,6 +91,7 @@ class Ledger:
     no_final_newline: bool = False
     truncated: bool = False
     sha256: str = ""
+    put_aside: str = ""
     unknown: dict[str, Unknown] = field(default_factory=dict)
 
     @property
@@ -179,6 +181,7 @@ class _Pass:
         self.sinks = sinks
         self.max_line = max_line
         self.ledger = Ledger()
+        self.put_aside = hashlib.sha256()
         self.accept = _fast_path(contract, find_duplicates)
 
     def run(self, source: IO[bytes], note: Callable[[bytes], None]) -> Ledger:
@@ -192,6 +195,8 @@ class _Pass:
             else:
                 self._take(lines, complete)
         assert ledger.lines == ledger.rows + ledger.quarantined + ledger.blank
+        if ledger.quarantined > ledger.truncated:
+            ledger.put_aside = self.put_aside.hexdigest()
         return ledger
 
     def _count_blank(self, lines: int, size: int) -> None:
@@ -260,6 +265,8 @@ class _Pass:
         if verdict.cut and not complete and line.lstrip().startswith(b"{"):
             ledger.truncated = True
             verdict = refusal("cut off at the end of the file")
+        else:
+            self.put_aside.update(b"%d\n" % ledger.lines)
         ledger.quarantined += 1
         ledger.quarantined_bytes += size + complete
         ledger.errors += verdict.errors

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from paraphina_wh.ingest.plan import SMALLEST_BATCH_BYTES
+from paraphina_wh.telemetry.reader import LIMIT_NAME
 from tests.records import MC_RUN, line, run_of
 from tests.telemetry_maker import sidecar, write
 from tests.torture.zygote import PROJECT, Zygote
@@ -24,6 +25,8 @@ SUMMARY = """\
 initial_q_tao,loss_limit_usd,final_pnl_mean,final_pnl_std,max_drawdown_mean,kill_prob
 -40.0,500.0,279.875,11.5,-36.625,0.5
 """
+# Room for an ordinary line, in bytes.
+SHORT_LINE = 4000
 BAD = b'{"t": 3, bad}\n'
 ENGINE = """\
 #!/bin/sh
@@ -58,11 +61,12 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Scene:
-    """A ROOT: another one, prepared, and commands that are run in it to their end."""
+    """A ROOT: another one, prepared, and commands that are run in it to their end, with variables of their own."""
 
     base: str = ""
     prepare: Prepare = lambda root: None
     argvs: Sequence[Sequence[str]] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def telemetry(root: Path, name: str, content: bytes) -> Path:
@@ -82,6 +86,13 @@ def _sources(root: Path) -> None:
         base = root / "two" / f"run{number}"
         write(base.with_suffix(".jsonl"), run_of(6 + number))
         sidecar(base, experiment=f"exp9{number}", label=f"two{number}")
+
+
+def _long_lines(root: Path) -> None:
+    long: dict[str, Any] = {"kill_reason": "x" * 2 * SHORT_LINE}
+    telemetry(root, "balanced_r1", run_of(3) + line(t=3, **long) + line(t=4))
+    telemetry(root, "balanced_r2", line(t=0, **long) + line(t=1))
+    write(root / "mc" / "mc_runs.jsonl", line(base=MC_RUN) + line(base=MC_RUN, run_index=1, **long))
 
 
 def _large(root: Path) -> None:
@@ -163,6 +174,11 @@ SCENES: Final[Mapping[str, Scene]] = {
             [*_INGEST, "--on-error", "quarantine", "runs", "mc", "tables"],
         ],
     ),
+    "narrow": Scene(
+        prepare=_long_lines,
+        argvs=[[*_INGEST, "--on-error", "quarantine", "runs", "mc"]],
+        env={LIMIT_NAME: str(SHORT_LINE)},
+    ),
     "folded": Scene("held", argvs=[["compact"], [*_INGEST, "two/run1.jsonl"]]),
     "long": Scene("held", _long_dataset, [["ingest", "research_dataset_v001.jsonl"]]),
 }
@@ -234,6 +250,7 @@ COMMANDS: Final = (
     Attacked("compact", "held", ("compact",)),
     Attacked("gc --delete", "folded", _SWEEP, _left_behind),
     Attacked("quarantine replay", "held", ("quarantine", "replay", "--all"), _repaired),
+    Attacked("quarantine replay of the same files", "narrow", ("quarantine", "replay", "--all"), by_run=True),
     Attacked("quarantine drop", "held", ("quarantine", "drop", "--label", "exp13_balanced_r002")),
     Attacked("drift promote", "held", ("drift", "promote", "queue_rank")),
     Attacked(
@@ -281,7 +298,8 @@ def build(zygote: Zygote, scenes: Path, root: Path, name: str) -> None:
         else:
             root.mkdir(parents=True)
         scene.prepare(root)
-        codes = zygote.call("tests.torture.scene:run", str(root), *scene.argvs)
-        assert not any(codes), (name, codes)
+        for argv in scene.argvs:
+            ended = zygote.run(root, *argv, env=dict(scene.env))
+            assert ended.code == 0, (name, argv, ended)
         root.rename(kept)
     shutil.copytree(kept, root, symlinks=True)

@@ -72,11 +72,6 @@ def finish(root: str, argv: list[str], every_view: bool = False) -> dict[str, An
     return {**look(root, every_view), "codes": [code, swept], "said": said}
 
 
-def run(root: str, *argvs: list[str]) -> list[int]:
-    """Run commands one after the other and return their exit codes."""
-    return [_command(root, argv)[0] for argv in argvs]
-
-
 def _names(base: Path) -> list[tuple[str, int]]:
     """Return path and size of all files, whole records left out: how many there are tells what was interrupted."""
     files = (path for path in base.rglob("*") if not path.is_dir() or "_staging/" in str(path))
