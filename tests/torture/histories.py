@@ -6,6 +6,7 @@ state or the new one, and the step is repeated.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -27,9 +28,11 @@ from paraphina_wh.maintenance.compact import compact
 from paraphina_wh.maintenance.gc import collect
 from paraphina_wh.maintenance.integrity import check_warehouse
 from paraphina_wh.maintenance.repair import repair
+from paraphina_wh.quarantine import choose_all, replay
 from paraphina_wh.records import read_records
+from paraphina_wh.telemetry.reader import LIMIT_NAME
 from paraphina_wh.warehouse import locate
-from tests.records import run_of
+from tests.records import line, run_of
 from tests.telemetry_maker import ask, files_below, write
 from tests.torture.everything import ROW
 from tests.torture.figures import Figure
@@ -115,6 +118,17 @@ class History(RuleBasedStateMachine):
         new = self.runs | {_label(run): ticks for run in runs}
         self._do(lambda: self._ingest(runs, ticks, replace=True), (new, self.lines), crash)
 
+    @rule(run=st.integers(0, _RUNS - 1), ticks=contents, crash=crashes)
+    def replay(self, run: int, ticks: int, crash: int | None) -> None:
+        """A line that was too long comes in once the limit has grown; a label that holds the content has it already."""
+        new = self.runs | {_label(run): ticks}
+        if self.runs != new:
+            with patch.dict(os.environ, {LIMIT_NAME: str(len(run_of(1)))}):
+                self._ingest({run}, ticks, replace=True, on_error="quarantine")
+            self.runs = new | {_label(run): ticks - 1}
+            assert self._seen() == self._state()
+        self._do(lambda: replay(self.warehouse, choose_all(self.warehouse)), (new, self.lines), crash)
+
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), crash=crashes)
     def forget(self, data: st.DataObject, crash: int | None) -> None:
@@ -187,9 +201,10 @@ class History(RuleBasedStateMachine):
         left = check_warehouse(self.warehouse).findings
         assert not left or (self.was_killed and all(each.problem == "orphaned" for each in left)), left
 
-    def _ingest(self, runs: set[int], ticks: int, *, replace: bool = False) -> None:
-        files = [write(self.root / "in" / str(ticks) / f"balanced_r{run}.jsonl", run_of(ticks)) for run in runs]
-        ingest_paths(self.warehouse, files, Options(replace=replace), jobs=1)
+    def _ingest(self, runs: set[int], ticks: int, **options: Any) -> None:
+        content = run_of(ticks - 1) + line(t=ticks - 1, kill_reason="the last line is longer")
+        files = [write(self.root / "in" / str(ticks) / f"balanced_r{run}.jsonl", content) for run in runs]
+        ingest_paths(self.warehouse, files, Options(**options), jobs=1)
 
     def _state(self) -> State:
         return self.runs, self.lines
