@@ -1,6 +1,7 @@
 -- independent_runs: the runs of a dataset that count as evidence, identical repeats once.
 --
--- Grain:  one row per independent run of a dataset (dataset, line_no): the first line that tells of it.
+-- Grain:  one row per independent run of a dataset (dataset, line_no): the first line that tells of it, with the
+--         numbers of the last: when lines that were put aside came in, that one tells of more ticks.
 -- Reads:  dataset_rows, its runs.
 -- Note:   two lines of a tier tell of the same run when they name the same evidence_id. A line that names none is told
 --         by its numbers: PnL at the end, at its highest and lowest, drawdown, ticks and kill; with the numbers of a
@@ -32,14 +33,15 @@ named AS (
 counted AS (
     SELECT
         dataset, line_no, risk_tier, final_pnl, drawdown, kill_prob, evidence_id,
-        row_number() OVER (same_run ORDER BY line_no) AS nth,
-        count(*) OVER same_run AS copies
+        row_number() OVER (same_run ORDER BY line_no DESC) AS from_end,
+        count(*) OVER same_run AS copies,
+        min(line_no) OVER same_run AS first_line_of_run
     FROM named
     WINDOW same_run AS (
         PARTITION BY dataset, risk_tier, evidence_id, CASE WHEN evidence_id IS NULL THEN first_line END
     )
 )
-SELECT dataset, line_no, risk_tier, evidence_id, copies, final_pnl, drawdown, kill_prob
+SELECT dataset, first_line_of_run AS line_no, risk_tier, evidence_id, copies, final_pnl, drawdown, kill_prob
 FROM counted
-WHERE nth = 1
+WHERE from_end = 1
 ORDER BY dataset, line_no;

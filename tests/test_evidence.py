@@ -216,6 +216,13 @@ def test_the_evidence_id_tells_repeats_apart_from_look_alikes(root: Warehouse) -
     assert (found["n_runs"], found["n_independent"]) == (4, 3)
 
 
+def test_a_run_that_is_told_of_again_counts_with_what_it_says_last(root: Warehouse) -> None:
+    """Lines of it had been put aside, the kill among them, and were replayed: the content is the same, and the id."""
+    partial, whole = row(evidence_id="a", num_ticks=2), row(evidence_id="a", num_ticks=3, kill_switch=True)
+    found = evidence(root, partial, row(evidence_id="b", final_pnl=1.0), whole)
+    assert (found["n_independent"], found["kills"]) == (2, 1)
+
+
 def test_a_line_without_evidence_id_may_be_a_copy_of_one_that_has_it(root: Warehouse) -> None:
     found = evidence(root, row(), row(evidence_id="a"), row(evidence_id="b"), row(final_pnl=3.0))
 

@@ -16,9 +16,10 @@ from paraphina_wh.maintenance.deep import Recount, check_deeply
 from paraphina_wh.maintenance.integrity import check_warehouse
 from paraphina_wh.maintenance.repair import repair
 from paraphina_wh.records import Record, read_records
+from paraphina_wh.telemetry.reader import LIMIT_NAME
 from paraphina_wh.warehouse import Warehouse, new_batch
 from tests.conftest import Invoke, Report
-from tests.records import run_of
+from tests.records import MC_RUN, line, run_of
 from tests.telemetry_maker import ask, files_below, ingest, write
 from tests.torture.damage import EDITS, RECORDS, STRANGERS, copied, flip_bits, is_found, is_named, sources_away
 from tests.torture.everything import KINDS, answers, file_of
@@ -216,6 +217,45 @@ def test_an_edited_source_does_not_count(everything: Warehouse) -> None:
         ("quarantined", "its source sweep/balanced_r1.jsonl has other content by now"),
         ("quarantined", "its source research_dataset_v001.jsonl has other content by now"),
     ]
+
+
+def test_a_source_of_which_other_lines_are_put_aside_today_is_no_source(
+    warehouse: Warehouse, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would give ticks that the ledger does not know; a replay brings them in, with a row that does."""
+    monkeypatch.setenv(LIMIT_NAME, "1000")
+    long = line(t=1, kill_reason="x" * 1000)
+    ingest(warehouse, write(warehouse.root / "balanced_r1.jsonl", line(t=0) + long), on_error="quarantine")
+    monkeypatch.delenv(LIMIT_NAME)
+    for file in (*warehouse.telemetry.glob("*/*r001/*.parquet"), *warehouse.quarantine.glob("*.jsonl")):
+        file.write_bytes(b"?")
+    why = "of its source balanced_r1.jsonl other lines are put aside today"
+    assert [(each.result, each.detail) for each in repair(warehouse)] == [("quarantined", why)] * 2
+    assert ask(warehouse, "SELECT (SELECT count(*) FROM ticks), rows FROM runs") == [(0, 1)]
+    assert invoke("quarantine", "replay", "--label", "exp13_balanced_r001").exit_code == 0
+    assert ask(warehouse, "SELECT (SELECT count(*) FROM ticks), rows FROM runs") == [(2, 2)]
+    repair(warehouse)
+    assert problems(warehouse) == []
+
+
+def test_monte_carlo_runs_come_in_again_though_other_lines_are_put_aside_today(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT_NAME, "1000")
+    long = line(base=MC_RUN, run_index=1, kill_reason="x" * 1000)
+    ingest(warehouse, write(warehouse.root / "mc_runs.jsonl", line(base=MC_RUN) + long), on_error="quarantine")
+    monkeypatch.delenv(LIMIT_NAME)
+    (rows,) = warehouse.mc_runs.glob("*/2*.parquet")
+    (aside,) = warehouse.quarantine.glob("*.jsonl")
+    for file in (rows, aside):
+        file.write_bytes(b"?")
+    assert [(each.result, each.path) for each in repair(warehouse)] == [
+        ("quarantined", str(aside.relative_to(warehouse.path))),
+        ("restored", str(rows.relative_to(warehouse.path))),
+    ]
+    assert ask(warehouse, "SELECT run_index FROM mc_runs ORDER BY 1") == [(0,), (1,)]
+    assert problems(warehouse) == []
+    assert not any("quarantine" in name for name in files_below(warehouse.path))
 
 
 def test_a_damaged_ledger_needs_no_source_and_resurrects_nothing(everything: Warehouse) -> None:

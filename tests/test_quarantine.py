@@ -19,7 +19,7 @@ from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.ingest.threshold import read_max_bad
 from paraphina_wh.ledger import run_id_of
-from paraphina_wh.quarantine import choose, find, list_quarantine, replay
+from paraphina_wh.quarantine import choose, choose_all, find, list_quarantine, replay
 from paraphina_wh.quarantine.files import longest_line
 from paraphina_wh.quarantine.mend import Mending
 from paraphina_wh.telemetry.reader import LIMIT_NAME, MAX_LINE_BYTES, Sinks, read_strict
@@ -375,6 +375,26 @@ def test_the_same_file_of_which_more_can_be_read_is_another_run(
     adds_up(warehouse)
 
 
+def test_a_run_that_an_older_program_named_by_its_content_alone_is_not_written_over(warehouse: Warehouse) -> None:
+    content = run_of(3)
+    old = take_in(warehouse, "balanced_r1.jsonl", content)
+    # As a program would have left it that could not read the third line, and did not say so in the run_id.
+    size = len(line(t=2))
+    rewrite_ledger(
+        warehouse,
+        f"2 AS rows, row_bytes - {size} AS row_bytes, 1 AS quarantined, {size} AS quarantined_bytes",
+    )
+    write(warehouse.quarantine / f"{old}.jsonl", json.dumps({"line": 3, "raw": good(2)}))
+    (done,) = replay(warehouse, choose(warehouse, [old]))
+    assert done.new_run_id != old
+    assert ask(warehouse, "SELECT run_id, rows, quarantined FROM runs") == [(done.new_run_id, 3, 0)]
+    assert dict(ask(warehouse, "SELECT run_id, count(*) FROM ticks GROUP BY ALL")) == {done.new_run_id: 3}
+    assert not list(warehouse.quarantine.glob("*.jsonl"))
+    (again,) = ingest(warehouse, warehouse.root / "balanced_r1.jsonl")
+    assert (again.status, again.run_id) == ("unchanged", done.new_run_id)
+    adds_up(warehouse)
+
+
 def test_the_run_id_of_a_file_without_bad_lines_is_that_of_its_content(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,10 +418,12 @@ def test_what_is_held_stays_unchanged_whichever_of_its_lines_can_be_read(
         write(warehouse.root / "balanced_r1.jsonl", line(t=0) + line(long, t=1)),
         write(warehouse.root / "mc_runs.jsonl", line(base=MC_RUN) + line(long, MC_RUN, run_index=1)),
     ]
+    files.append(write(warehouse.root / "copy" / "mc_runs.jsonl", files[1].read_bytes()))
     ingest(warehouse, *files, on_error="quarantine")
     before = ask(warehouse, "SELECT run_id FROM runs UNION ALL SELECT source FROM mc_runs")
     monkeypatch.delenv(LIMIT_NAME)
-    assert set(verdicts(ingest(warehouse, *files)).values()) == {"unchanged"}
+    for replace in (False, True):
+        assert set(verdicts(ingest(warehouse, *files, replace=replace)).values()) == {"unchanged"}
     assert ask(warehouse, "SELECT run_id FROM runs UNION ALL SELECT source FROM mc_runs") == before
     assert len(before) == 2
 
@@ -435,6 +457,18 @@ def test_of_two_live_runs_of_a_label_only_the_named_one_is_replaced(warehouse: W
     write(warehouse.root / "balanced_r1.jsonl", run_of(7))
     (done,) = replay(warehouse, choose(warehouse, [other]))
     assert sorted(ask(warehouse, "SELECT run_id FROM runs")) == sorted([(run_id,), (done.new_run_id,)])
+
+
+def test_replace_settles_a_race_for_a_label(warehouse: Warehouse, run_id: str) -> None:
+    """Also when the content is that of a run in place."""
+    other = take_in(warehouse, "balanced_r1.jsonl", GOOD, replace=True)
+    rewrite_ledger(warehouse, "NULL::VARCHAR AS supersedes")
+    assert sorted(ask(warehouse, "SELECT run_id FROM runs")) == sorted([(run_id,), (other,)])
+    for status in ("ingested", "unchanged"):
+        (outcome,) = ingest(warehouse, warehouse.root / "balanced_r1.jsonl", replace=True)
+        assert (outcome.status, outcome.run_id) == (status, other)
+        assert ask(warehouse, "SELECT run_id, rows FROM runs") == [(other, 6)]
+        assert ask(warehouse, "SELECT count(*) FROM ticks") == [(6,)]
 
 
 def test_a_run_whose_source_is_gone_names_both_ways_out(invoke: Invoke, warehouse: Warehouse, run_id: str) -> None:
@@ -533,6 +567,23 @@ def test_the_same_monte_carlo_file_of_which_more_can_be_read_is_another_source(
     assert new != old
     assert ask(warehouse, "SELECT source, run_index FROM mc_runs ORDER BY ALL") == [(new, 0), (new, 1)]
     assert [path.stem for path in warehouse.quarantine.glob("*.jsonl")] == [new] * left
+    (again,) = choose(warehouse, [old[:8]]).done
+    assert (again.status, again.run_id, again.new_run_id, again.file) == ("superseded", old, new, "mc_runs.jsonl")
+
+
+def test_a_monte_carlo_file_that_was_repaired_to_be_like_another_counts_once(warehouse: Warehouse) -> None:
+    runs = [line(base=MC_RUN, run_index=i) for i in range(2)]
+    files = [write(warehouse.root / "mc_runs.jsonl", runs[0] + b"{bad\n")]
+    files.append(write(warehouse.root / "other" / "mc_runs.jsonl", b"".join(runs)))
+    ingest(warehouse, *files, on_error="quarantine")
+    write(files[0], b"".join(runs))
+    (done,) = replay(warehouse, choose_all(warehouse))
+    assert done.status == "replayed"
+    assert ask(warehouse, "SELECT source, run_index FROM mc_runs ORDER BY ALL") == [
+        (done.new_run_id, 0),
+        (done.new_run_id, 1),
+    ]
+    assert not list(warehouse.quarantine.glob("*.jsonl"))
 
 
 # --- replay of corrected lines

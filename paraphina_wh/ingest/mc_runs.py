@@ -19,10 +19,12 @@ from paraphina_wh.telemetry.source import open_source
 from paraphina_wh.warehouse import Warehouse, sql_text
 
 
-def take_in_mc_runs(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> Outcome:
+def take_in_mc_runs(
+    warehouse: Warehouse, file: Path, options: Options, staging: Path, *, again: bool = False
+) -> Outcome:
     """Take in a file of Monte Carlo runs as a source of `mc_runs`; the same content twice changes nothing.
 
-    With --replace it takes the place of the same content of which other lines were put aside.
+    again: take in what the warehouse holds already: its lines may be judged otherwise now.
     The verdict on every line is that of `check`; with --on-error quarantine the good lines go in.
     Raises: WarehouseError when the file cannot be read, holds no run, or when the warehouse holds other content of
             the same file that is not to be replaced.
@@ -36,7 +38,7 @@ def take_in_mc_runs(warehouse: Warehouse, file: Path, options: Options, staging:
         raise WarehouseError(f"{origin}: no complete record in the file", "look at what wrote it")
     outcome = _outcome(origin, ledger, reasons)
     source = Source("mc_runs", source_id_of(ledger), origin, ledger.sha256)
-    if is_held(warehouse, source, replace=options.replace):
+    if not again and is_held(warehouse, source, replace=options.replace):
         outcome.status = "unchanged"
         return outcome
     staged = _convert(ledger, origin, staging)

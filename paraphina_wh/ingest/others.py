@@ -34,10 +34,11 @@ _TOLD_ELSEWHERE: Final[dict[Kind, str]] = {
 }
 
 
-def take_in(warehouse: Warehouse, found: Input, options: Options, staging: Path) -> Outcome:
+def take_in(warehouse: Warehouse, found: Input, options: Options, staging: Path, take: TakeIn | None = None) -> Outcome:
     """Take in one file and return what became of it; a file that cannot be taken in is an outcome too.
 
     staging: folder for unfinished files; what is left in it goes when the ingest ends.
+    take: what takes the file in, when not what is for its kind.
     Raises: WarehouseError when the warehouse cannot be written to.
     """
     try:
@@ -50,7 +51,7 @@ def take_in(warehouse: Warehouse, found: Input, options: Options, staging: Path)
         if options.label is not None:
             raise WarehouseError(f"{found.path}: --label names one run, this is not one", "leave it out")
         with commit.staging_folder(staging, new_batch()) as folder:
-            return _BY_KIND[found.kind](warehouse, found.path, options, folder)
+            return (take or _BY_KIND[found.kind])(warehouse, found.path, options, folder)
     except WarehouseError as error:
         return refused(warehouse, found.path, error)
     except duckdb.IOException as error:

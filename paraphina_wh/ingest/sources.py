@@ -42,13 +42,12 @@ def is_held(warehouse: Warehouse, source: Source, *, replace: bool) -> bool:
 
     Raises: WarehouseError when it holds other content from the same path, unless that is to be replaced.
     """
-    # Of the same Monte Carlo runs other lines may be put aside today: that is for a replay, or --replace, to bring in.
-    by_hash = source.view == "mc_runs" and not replace
-    same = "source_sha256 = $same" if by_hash else "source = $same"
+    # Of the same Monte Carlo runs other lines may be put aside today: that is for a replay to bring in.
+    name, value = ("source_sha256", source.sha256) if source.view == "mc_runs" else ("source", source.source_id)
     with connect(warehouse, views=(source.view,)) as connection:
         held = connection.execute(
-            f"SELECT DISTINCT {same}, source FROM {source.view} WHERE source_path = $path OR {same}",
-            {"path": source.path, "same": source.sha256 if by_hash else source.source_id},
+            f"SELECT DISTINCT {name} = $value, source FROM {source.view} WHERE source_path = $path OR {name} = $value",
+            {"path": source.path, "value": value},
         ).fetchall()
     is_there = any(is_same for is_same, _ in held)
     if held and not is_there and not replace:
@@ -67,8 +66,7 @@ def put_in_place(warehouse: Warehouse, source: Source, staged: Path, *, quaranti
     """
     with connect(warehouse, views=(source.view,)) as connection:
         held = connection.execute(
-            f"SELECT DISTINCT source FROM {source.view} WHERE source_path = $path AND source <> $id",
-            {"path": source.path, "id": source.source_id},
+            f"SELECT DISTINCT source FROM {source.view} WHERE source_path = $path", {"path": source.path}
         ).fetchall()
     old = [file for (name,) in held for file in _files(warehouse, source, name)]
     # The newest batch of a path is the one that counts: it must sort behind those it takes the place of.
@@ -81,7 +79,9 @@ def put_in_place(warehouse: Warehouse, source: Source, staged: Path, *, quaranti
     made_of = SourceRun(
         source.view, run_id=source.source_id, source=source.path, sha256=source.sha256, given=dict(source.given)
     )
-    commit.commit(warehouse, Record(batch, runs=[made_of]), puts, drops=old)
+    finals = {put.final for put in puts}
+    drops = [file for file in old if file not in finals]
+    commit.commit(warehouse, Record(batch, runs=[made_of]), puts, drops=drops)
 
 
 def _files(warehouse: Warehouse, source: Source, source_id: str) -> list[Path]:

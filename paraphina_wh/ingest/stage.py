@@ -100,6 +100,9 @@ class Stager:
 
     def _unchanged(self, task: Task, content: str) -> Outcome | None:
         staged = self.taken.get((task.profile, task.label))
+        if staged is None and task.replace and len(task.usable_in_place) > 1:
+            # Ingesters raced for the label: this one takes the place of all of them.
+            return None
         # What an earlier file of this batch has settled is not settled again.
         held = [staged] if staged else task.in_place
         same = next((old for old in held if old.content == content and task.is_told_by(old)), None)
@@ -244,6 +247,14 @@ class _Telemetry:
     def _content(self, sha256: str) -> str:
         return run_id_of(self.task.profile, self.task.label, sha256)
 
+    def _run_id(self, sha256: str, put_aside: str) -> str:
+        task = self.task
+        run_id = run_id_of(task.profile, task.label, sha256, put_aside)
+        if task.again and run_id in task.superseded:
+            # An older program named it by its content alone: its ticks must not be written over.
+            return run_id_of(task.profile, task.label, sha256, f"again {run_id}")
+        return run_id
+
     def _convert(self, ledger: Ledger, overlapped: Overlapped | None) -> Staged | Outcome:
         rows = overlapped.rows() if overlapped else None
         if rows is None:
@@ -280,7 +291,7 @@ class _Telemetry:
     def _job(self, source: Path, sha256: str, ledger: Ledger | None) -> Columnar:
         """Return the conversion of this run; without a ledger, its lines are taken to be short."""
         task = self.task
-        run_id = run_id_of(task.profile, task.label, sha256, ledger.put_aside if ledger else "")
+        run_id = self._run_id(sha256, ledger.put_aside if ledger else "")
         return Columnar(
             source=source,
             target=self.stager.path("parquet"),
@@ -298,8 +309,7 @@ class _Telemetry:
 
     def _staged(self, ledger: Ledger) -> Staged:
         task, ticks = self.task, self.stager.path("parquet")
-        run_id = run_id_of(task.profile, task.label, ledger.sha256, ledger.put_aside)
-        row = identity_row(self.stager.batch, task, run_id)
+        row = identity_row(self.stager.batch, task, self._run_id(ledger.sha256, ledger.put_aside))
         row.evidence_id = evidence_id_of(task.profile, ledger.sha256)
         row.source_kind, row.telemetry_path = "telemetry", task.origin
         row.compressed_sha256 = file_sha256(self.source) if self.compressed else None

@@ -13,6 +13,7 @@ from paraphina_wh.datasets.locked import locked
 from paraphina_wh.datasets.mirror import take_in
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.ingest.columnar import open_reader
+from paraphina_wh.ingest.mc_runs import source_id_of
 from paraphina_wh.ingest.sinks import BadLineFile
 from paraphina_wh.ingest.stage import Staged, Stager
 from paraphina_wh.ingest.task import Task
@@ -68,7 +69,7 @@ def _of_telemetry(source: Path, made_of: SourceRun, staging: Path, path: str) ->
     with open_reader(threads=1) as connection:
         staged = Stager(connection, staging, staging.name).stage(task)
     if not isinstance(staged, Staged) or staged.row.run_id != made_of.run_id:
-        raise NoSourceError(f"its source {made_of.source} no longer gives this run")
+        raise NoSourceError(_read_otherwise(made_of))
     row, wanted = staged.row, staged.ticks if path.endswith(".parquet") else staged.quarantine
     if wanted is None:
         raise NoSourceError(f"its source {made_of.source} has no such lines any more")
@@ -76,10 +77,16 @@ def _of_telemetry(source: Path, made_of: SourceRun, staging: Path, path: str) ->
     return wanted, f"{what} of run {row.run_id} ({row.profile}, {row.label})"
 
 
+def _read_otherwise(made_of: SourceRun) -> str:
+    return f"of its source {made_of.source} other lines are put aside today"
+
+
 def _mc_lines(source: Path, made_of: SourceRun, staging: Path) -> tuple[Path, str]:
     lines = staging / "bad.jsonl"
     with BadLineFile(lines, made_of.source or "") as bad, open_source(source) as stream:
-        read_strict(stream, MC_RUNS, Sinks(bad))
+        ledger = read_strict(stream, MC_RUNS, Sinks(bad))
+    if source_id_of(ledger) != made_of.run_id:
+        raise NoSourceError(_read_otherwise(made_of))
     if not lines.is_file():
         raise NoSourceError(f"its source {made_of.source} has no such lines any more")
     return lines, f"lines of {made_of.source} put aside"
@@ -102,8 +109,12 @@ def table_of_source(warehouse: Warehouse, records: Records, path: str, batch: st
         report = ingest_paths(warehouse, [source], options, jobs=1)
     if not report.complete:
         raise NoSourceError(f"its source {made_of.source} could not be taken in again: {report[0].errors[0]}")
-    if not list((warehouse.path / path).parent.glob("*.parquet")):
-        raise NoSourceError(f"its source {made_of.source} no longer gives these rows")
+    folder = (warehouse.path / path).parent
+    if not list(folder.glob("*.parquet")):
+        if made_of.kind != "mc_runs":
+            raise NoSourceError(f"its source {made_of.source} no longer gives these rows")
+        # Other lines of it are put aside today: the rows are in, as those of another source.
+        commit.retire(warehouse, [warehouse.quarantine / f"{folder_key(folder.name)}.jsonl"])
 
 
 def mirror(warehouse: Warehouse, records: Records, path: str, batch: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +12,8 @@ import msgspec
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.quarantine.files import file_of, query
 from paraphina_wh.quarantine.held import Held, find_label, find_name, open_held, select
-from paraphina_wh.warehouse import Warehouse
+from paraphina_wh.records import read_records
+from paraphina_wh.warehouse import Warehouse, folder_key
 
 
 class Replayed(msgspec.Struct, kw_only=True):
@@ -78,10 +80,11 @@ def choose(warehouse: Warehouse, names: Sequence[str] = (), labels: Sequence[str
             try:
                 named = find_label(connection, name) if is_label else [find_name(connection, name)]
             except WarehouseError:
-                replaced = connection.execute(query("replaced"), {"name": name}).fetchall()
+                rows = connection.execute(query("replaced"), {"name": name}).fetchall()
+                replaced = [_superseded(*row) for row in rows] or ([] if is_label else _replaced(warehouse, name))
                 if not replaced:
                     raise
-                done |= {row[0]: _superseded(*row) for row in replaced}
+                done |= {each.run_id: each for each in replaced}
             else:
                 found |= {held.run_id: held for held in named}
     return Chosen(list(found.values()), list(done.values()))
@@ -99,3 +102,18 @@ def _superseded(run_id: str, profile: str, label: str, file: str, new_run_id: st
     return Replayed(
         run_id=run_id, profile=profile, label=label, file=file, status="superseded", new_run_id=new_run_id, rows=rows
     )
+
+
+def _replaced(warehouse: Warehouse, name: str) -> list[Replayed]:
+    """Return the files of Monte Carlo runs of this source id, or the start of it, that others took the place of.
+
+    No ledger has them, but the records do.
+    """
+    return [
+        Replayed(run_id=old, file=made_of.source or "", status="superseded", new_run_id=made_of.run_id)
+        for record in read_records(warehouse).all
+        for made_of in record.runs
+        if made_of.kind == "mc_runs"
+        for old in sorted({folder_key(Path(path).parent.name) for path in record.drops if path.endswith(".parquet")})
+        if name and old.startswith(name) and old != made_of.run_id
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from paraphina_wh.catalog import connect, set_up
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import Ingester
 from paraphina_wh.ingest.inputs import Input
-from paraphina_wh.ingest.mc_runs import source_id_of
+from paraphina_wh.ingest.mc_runs import source_id_of, take_in_mc_runs
 from paraphina_wh.ingest.others import take_in
 from paraphina_wh.ingest.plan import Options, newest_batch, spool, stdin_stream
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN, reason_text
@@ -215,7 +216,8 @@ class _Job:
     def _take_in(self, ingester: Ingester, staging: Path) -> Outcome:
         if self.task is None:
             options = Options(on_error="quarantine", replace=True)
-            return take_in(self.warehouse, Input(self.source, "mc_runs", named=True), options, staging)
+            found, take = Input(self.source, "mc_runs", named=True), partial(take_in_mc_runs, again=True)
+            return take_in(self.warehouse, found, options, staging, take)
         (outcome,) = ingester.ingest([self.task])
         return outcome
 

@@ -168,8 +168,13 @@ def _interrupts(rounds: int, siege: Siege, chance: random.Random, tried: Tried) 
         ended = _interrupted(siege, moment)
         # The work is done when the system ends the process; while libraries are loaded there is no time to clean up.
         done = ended.code in (0, -signal.SIGINT)
-        problems = [] if done else ending(ended, "sigint")
+        problems = [] if done or _is_of_python(ended) else ending(ended, "sigint")
         tried.add(f"{siege.command.name}, Ctrl-C after {moment:.3f} s", problems + siege.judge(done=done))
+
+
+def _is_of_python(ended: Ended) -> bool:
+    """Tell whether Python itself was still starting, and says so in its own way: the program had not begun."""
+    return ended.stderr.endswith("KeyboardInterrupt\n") and "paraphina_wh" not in ended.stderr
 
 
 def _started(siege: Siege) -> subprocess.Popen[str]:
