@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -174,29 +173,8 @@ def set_up(warehouse: Warehouse) -> None:
     _refresh_catalog(warehouse)
 
 
-def _is_recorded(warehouse: Warehouse) -> bool:
-    """Tell whether commits were recorded here: nothing of a record that was not finished counts."""
-    if not warehouse.commits.is_dir():
-        return False
-    # The first name will do: there may be very many.
-    with os.scandir(warehouse.commits) as entries:
-        return any(not entry.name.startswith(".") for entry in entries)
-
-
-def record_what_is_older(warehouse: Warehouse) -> None:
-    """Record the files of a warehouse that was made before commits were recorded, as they are now."""
-    if not warehouse.exists or _is_recorded(warehouse):
-        return
-    found = [path for table in warehouse.tables for path in sorted(table.rglob("*.parquet"))]
-    found += sorted(warehouse.quarantine.glob("*.jsonl"))
-    files = [commit.stored(warehouse, commit.Put(path, path, "there before records were")) for path in found]
-    commit.write_record(warehouse, Record(new_batch(), files=files))
-
-
 def _bring_up_to_date(warehouse: Warehouse) -> None:
     """Write the zero-row files anew when one is gone or a column was added: views must bind whatever there is."""
-    # First of all: the first commit would make it look recorded.
-    record_what_is_older(warehouse)
     marker = f"{FORMAT}\nschema {_schema_digest()}\n"
     whole = warehouse.exists and all(file.is_file() for file in _zero_row_files(warehouse))
     if not whole or (warehouse.path / "FORMAT").read_text() != marker:

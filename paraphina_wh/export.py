@@ -46,7 +46,7 @@ def write_alignment(warehouse: Warehouse, alignment: Alignment, out_dir: Path | 
 
     out_dir: by default `runs/exp11_research_alignment/` below ROOT.
     """
-    path = warehouse.root / ALIGNMENT_CSV if out_dir is None else out_dir / ALIGNMENT_CSV.name
+    path = warehouse.folder_for(ALIGNMENT_CSV.parent, out_dir) / ALIGNMENT_CSV.name
     _write(evidence_beside(path), csv_bytes(alignment.evidence))
     return _write(path, csv_bytes(alignment.frame))
 

@@ -92,8 +92,7 @@ def write_query(
 def _check_target(warehouse: Warehouse, path: Path) -> None:
     if path.is_dir():
         raise WarehouseError(f"{path} is a folder", "name a file", exit_code=2)
-    if path.resolve().is_relative_to(warehouse.path.resolve()):
-        raise WarehouseError(f"{path} lies inside the warehouse", "write to a file outside of it", exit_code=2)
+    warehouse.check_target(path)
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote, unquote
 
 from paraphina_wh.errors import WarehouseError
@@ -25,6 +26,9 @@ _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _NUMBER_OR_DATE = re.compile(
     r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|\d{4}-\d{1,2}-\d{1,2}([T ].*)?|true|false", re.IGNORECASE
 )
+
+# A sealed dataset has a file of this name beside it.
+SEAL_SUFFIX: Final = ".sealed"
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,26 @@ class Warehouse:
     def summaries_file(self, source: str, batch: str) -> Path:
         """Return where the rows of a summary table lie."""
         return self.summaries / hive_folder("source", source) / f"{batch}.parquet"
+
+    def check_target(self, path: Path) -> None:
+        """Raise a WarehouseError (exit code 2) for a path that no artefact may be written to, or below.
+
+        Inside the warehouse only commits write, and what was sealed stays as it is.
+        """
+        if path.resolve().is_relative_to(self.path.resolve()):
+            raise WarehouseError(f"{path} lies inside the warehouse", "write to a place outside of it", exit_code=2)
+        if path.with_name(f"{path.name}{SEAL_SUFFIX}").exists():
+            raise WarehouseError(f"{path} is sealed: nothing is written over it", "write to another file", exit_code=2)
+
+    def folder_for(self, contract: str | Path, named: Path | None) -> Path:
+        """Return the folder artefacts go to: the contract's, below ROOT, or the one that was named.
+
+        Raises: WarehouseError as `check_target` does.
+        """
+        if named is None:
+            return self.root / contract
+        self.check_target(named)
+        return named
 
     def relative(self, path: Path) -> str:
         """Return a path as text, relative to ROOT when it lies below it."""

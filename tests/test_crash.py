@@ -6,7 +6,6 @@ The long form, every command at every step, is `make torture`.
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 
 from paraphina_wh.maintenance.integrity import check_warehouse
 from paraphina_wh.warehouse import Warehouse, locate
-from tests.conftest import Invoke, Report
+from tests.conftest import Report
 from tests.records import run_of
 from tests.telemetry_maker import ask, files_below, ingest, runs_content, write
 from tests.torture.commands import build
@@ -69,22 +68,6 @@ def test_a_limit_of_the_system_is_an_error_with_a_hint_and_leaves_nothing(
     left = set(files_below(attacked.root)) - before
     assert [name for name in left if "_staging/" in name or "/." in name or "exp13" in name] == []
     assert attacked.zygote.run(attacked.root, *SESSION[0]).code == 0
-
-
-@pytest.mark.parametrize("checked", [False, True])
-def test_a_warehouse_older_than_records_gets_them_whatever_looks_at_it_first(
-    invoke: Invoke, warehouse: Warehouse, sources: Path, checked: bool
-) -> None:
-    """A read may write the tables without rows anew; a kill may leave the folder of records empty."""
-    ingest(warehouse, sources, on_error="quarantine")
-    shutil.rmtree(warehouse.commits)
-    warehouse.commits.mkdir()
-    (warehouse.path / "FORMAT").write_text("1\nschema of another time\n")
-    if checked:
-        assert invoke("check").exit_code == 0
-    assert ask(warehouse, "SELECT count(*) FROM runs") == [(4,)]
-    found = check_warehouse(warehouse)
-    assert (found.findings, found.runs) == ([], 4)
 
 
 def test_workers_orphaned_by_a_kill_do_no_harm(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

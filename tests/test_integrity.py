@@ -294,7 +294,7 @@ def test_a_lost_record_is_made_up_for_by_adopting_its_files(everything: Warehous
     record.write_bytes(record.read_bytes()[:-2])
     assert ("changed", f"commits/{record.name}") in problems(everything)
     assert invoke("repair").exit_code == 1
-    assert sorted(problem for problem, _ in problems(everything)) == ["foreign", "unrecorded", "unrecorded"]
+    assert [problem for problem, _ in problems(everything)] == ["unrecorded"] * 3
     assert invoke("repair", "--adopt").exit_code == 0
     assert problems(everything) == []
     # What was adopted can be made anew like any other.
@@ -372,11 +372,65 @@ def test_foreign_files_are_left_where_they_are(everything: Warehouse, invoke: In
     assert foreign.read_text() == "mine"
 
 
-def test_a_warehouse_made_before_there_were_records_is_whole_and_can_be_repaired(everything: Warehouse) -> None:
-    """Its files are recorded as they are with the next ingest; what they were made of is not known."""
-    shutil.rmtree(everything.commits)
+def test_without_records_nothing_is_certified_until_it_is_adopted(everything: Warehouse, invoke: Invoke) -> None:
+    """A restore may have left them out, or files may be older than records: only whoever is asked can know."""
+    before = answers(everything)
+    away = everything.commits.rename(everything.root / "away")
     ingest(everything, write(everything.root / "new/balanced_r7.jsonl", run_of(4)))
+    assert {problem for problem, _ in problems(everything)} == {"unrecorded"}
+    done = invoke("check")
+    assert "bring the folder `commits` back" in done.stderr.splitlines()[-1]
+    assert (done.exit_code, len(list(everything.commits.iterdir()))) == (1, 1)
+    # The records come back, and know better.
+    damage(everything, "ticks")
+    for record in away.iterdir():
+        record.rename(everything.commits / record.name)
+    assert [problem for problem, _ in problems(everything)] == ["changed"]
+    assert [each.result for each in repair(everything)] == ["restored"]
+    assert invoke("forget", "--label", "exp13_balanced_r007").exit_code == 0
+    assert answers(everything)["ticks"] == before["ticks"]
+
+
+def test_what_is_adopted_is_as_it_is(everything: Warehouse) -> None:
+    before = answers(everything)
+    shutil.rmtree(everything.commits)
+    assert {each.result for each in repair(everything, adopt=True)} <= {"recorded", "restored"}
     assert problems(everything) == []
-    damage(everything, "folded ledger")
+    assert answers(everything) == before
+    damage(everything, "ledger of a table")
     (done,) = repair(everything)
     assert (done.result, done.detail) == ("quarantined", "no record tells what it held")
+
+
+@pytest.mark.parametrize(
+    "place", ["profile=balanced/label=copied/{}", "profile=b.bak/label=copied/{}", "{}.copy.parquet"]
+)
+def test_a_copy_of_ticks_is_foreign_and_is_not_adopted(everything: Warehouse, place: str) -> None:
+    """It would be answered twice."""
+    ticks = file_of(everything, "ticks")
+    copy = everything.telemetry / place.format(ticks.name)
+    if "copied" not in place:
+        copy = ticks.with_name("copy.parquet")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ticks, copy)
+    path = str(copy.relative_to(everything.path))
+    assert problems(everything) == [("foreign", path)]
+    (left,) = repair(everything, adopt=True)
+    assert (left.result, left.path, left.detail) == ("left", path, "no commit put it there: move it away")
+
+
+def test_an_ingest_brings_back_ticks_that_are_gone(everything: Warehouse, invoke: Invoke) -> None:
+    """Also when they were given up."""
+    before = answers(everything)
+    ticks = file_of(everything, "ticks")
+    source = "sweep/balanced_r1.jsonl"
+    ticks.unlink()
+    assert "quarantined 1 " in invoke("ingest", "--on-error", "quarantine", source).stdout
+    assert problems(everything) == []
+    ticks.unlink()
+    with sources_away(everything):
+        assert invoke("repair", "--give-up").exit_code == 0
+    assert answers(everything)["ticks"] != before["ticks"]
+    invoke("ingest", "--on-error", "quarantine", source)
+    assert answers(everything)["ticks"] == before["ticks"]
+    assert problems(everything) == []

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 _DAMAGED = "`paraphina-wh repair` makes damaged files anew from their sources, and puts the rest aside"
-_FOREIGN = "remove what is foreign; `paraphina-wh gc --delete` removes what is orphaned"
+_FOREIGN = "move what is foreign away; `paraphina-wh gc --delete` removes what is orphaned"
+_UNRECORDED = (
+    "records are gone: bring the folder `commits` back; or `paraphina-wh repair --adopt` takes files as they are"
+)
 
 
 @click.command()
@@ -72,7 +75,7 @@ def _warehouse(warehouse: Warehouse, deep: bool, style: str) -> int:
             found.findings += check_deeply(warehouse, recount, found.paths, bar.set_total, bar.advance)
         notice(
             f"computed anew: {recount.condensed} runs from their ticks, {recount.recounted} from their sources; "
-            f"{recount.gone} sources are gone or have other content"
+            f"{recount.gone} sources are gone, or give other runs today"
         )
     _tell(warehouse, found, style)
     return 0 if found.is_whole else 1
@@ -88,5 +91,6 @@ def _tell(warehouse: Warehouse, found: Integrity, style: str) -> None:
         notice(f"OK: {whole}")
         return
     notice(f"FAILED: {len(found.findings)} findings in {warehouse.path}; {whole}")
-    foreign = all(each.problem in ("foreign", "orphaned") for each in found.findings)
-    notice(f"hint: {_FOREIGN if foreign else _DAMAGED}")
+    problems = {each.problem for each in found.findings}
+    hint = _FOREIGN if problems <= {"foreign", "orphaned"} else _UNRECORDED if "unrecorded" in problems else _DAMAGED
+    notice(f"hint: {hint}")

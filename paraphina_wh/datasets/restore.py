@@ -45,6 +45,7 @@ def restore_dataset(warehouse: Warehouse, dataset: str | Path, out: Path | None 
     """
     path, content = _held_file(warehouse, dataset_file(warehouse, dataset).stem)
     if out is not None:
+        warehouse.check_target(out)
         write_atomically(out, content)
         return Restored(out)
     file = warehouse.root / path

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.warehouse import SEAL_SUFFIX
 
 READ_ONLY = 0o444
 
 
 def seal_file(file: Path) -> Path:
     """Return where the seal of a dataset file lies."""
-    return file.with_name(f"{file.name}.sealed")
+    return file.with_name(f"{file.name}{SEAL_SUFFIX}")
 
 
 def is_sealed(file: Path) -> bool:

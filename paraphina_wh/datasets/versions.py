@@ -38,6 +38,7 @@ def check_open(warehouse: Warehouse, file: Path) -> None:
     """
     dataset_name(file)
     check_newest(warehouse, file)
+    warehouse.check_target(file)
     if file.exists():
         check_file(warehouse, file)
 

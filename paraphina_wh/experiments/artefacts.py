@@ -77,6 +77,8 @@ def export_artefact(warehouse: Warehouse, what: str, options: ExportOptions | No
     Raises: WarehouseError when the warehouse lacks what an artefact is made of; `all` leaves it out instead.
     """
     options = options or ExportOptions()
+    if options.out is not None:
+        warehouse.check_target(options.out)
     done = Exported()
     if what != "all":
         _EXPORTS[what](warehouse, options, done)

@@ -141,8 +141,7 @@ def plan_runs(warehouse: Warehouse, spec: Spec, options: RunOptions, engine: Eng
 
     Raises: WarehouseError (exit code 2) for knobs, labels and names that cannot be.
     """
-    if folder_of(warehouse, spec).is_relative_to(warehouse.path):
-        raise WarehouseError(f"{folder_of(warehouse, spec)} lies inside the warehouse", "choose another", exit_code=2)
+    warehouse.check_target(folder_of(warehouse, spec))
     overlay = check_knobs(options.knobs)
     per_profile = {profile: check_knobs(knobs) for profile, knobs in options.profile_knobs.items()}
     sweep = _digest(spec.name, spec.ticks, engine.sha256, overlay, per_profile)

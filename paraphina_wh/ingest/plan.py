@@ -253,7 +253,8 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> str:
     held: dict[tuple[str, str], list[InPlace]] = {}
     for profile, label, sha256, run_id, *found in rows:
         content = run_id_of(profile, label, sha256) if sha256 else run_id
-        held.setdefault((profile, label), []).append(InPlace(run_id, content, *found))
+        is_gone = sha256 is not None and not warehouse.ticks_file(profile, label, run_id).is_file()
+        held.setdefault((profile, label), []).append(InPlace(run_id, content, is_gone, *found))
     for task in tasks:
         task.in_place = held.get((task.profile, task.label), [])
     return newest

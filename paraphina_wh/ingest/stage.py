@@ -157,6 +157,7 @@ def _in_place(staged: Staged) -> InPlace:
     return InPlace(
         row.run_id,
         run_id_of(row.profile, row.label, row.source_sha256) if row.source_sha256 else row.run_id,
+        False,
         row.status,
         outcome.ticks,
         outcome.bytes,

@@ -10,12 +10,13 @@ from paraphina_wh.sidecar import Sidecar
 class InPlace(msgspec.Struct, frozen=True):
     """A run that the warehouse holds under the same profile and label.
 
-    content: the run_id that its content has when no line is put aside.
+    content: the run_id that its content has when no line is put aside. is_gone: the file of its ticks is not there.
     bytes: of its telemetry, decompressed. lines: of it; quarantined: those put aside; cut_off: the last one is.
     """
 
     run_id: str
     content: str
+    is_gone: bool
     status: str
     ticks: int = 0
     bytes: int = 0
@@ -59,7 +60,7 @@ class Task(msgspec.Struct, kw_only=True):
 
         A run that failed and now ended well is told anew, and so is one of another plan when it is to be replaced.
         """
-        if self.again:
+        if self.again or held.is_gone:
             return False
         if self.sidecar is None or self.failed:
             return True

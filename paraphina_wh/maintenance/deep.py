@@ -12,6 +12,7 @@ import duckdb
 from paraphina_wh.catalog import sql_folder, view_files
 from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ledger import run_id_of
 from paraphina_wh.maintenance.integrity import Finding
 from paraphina_wh.maintenance.reading import parquet_list, steadily, views
 from paraphina_wh.telemetry.reader import Ledger, read_strict
@@ -46,7 +47,7 @@ class _Run:
 
 @dataclass
 class Recount:
-    """What was computed anew. condensed: runs. recounted: sources read again; gone: sources that are not there."""
+    """What was computed anew. condensed: runs. recounted: sources read again; gone: those that give other runs."""
 
     condensed: int = 0
     recounted: int = 0
@@ -137,7 +138,8 @@ def _recounted(warehouse: Warehouse, run: _Run, recount: Recount) -> Iterator[Fi
     except WarehouseError:
         recount.gone += 1
         return
-    if ledger.sha256 != run.source_sha256:
+    # Of which other lines would be put aside today, by another limit or version, is another run.
+    if run_id_of(run.profile, run.label, ledger.sha256, ledger.put_aside) != run.run_id:
         recount.gone += 1
         return
     recount.recounted += 1

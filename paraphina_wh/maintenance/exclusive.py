@@ -6,7 +6,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from paraphina_wh import catalog, commit
+from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import Warehouse
 
@@ -29,11 +29,10 @@ def exclusive(warehouse: Warehouse) -> Iterator[None]:
 
 
 def check_exists(warehouse: Warehouse) -> None:
-    """Raise a WarehouseError (exit code 2) when there is no warehouse; one that is older than records gets them."""
+    """Raise a WarehouseError (exit code 2) when there is no warehouse."""
     if not warehouse.exists:
         raise WarehouseError(
             f"no warehouse in {warehouse.path}",
             "name it with --root or --warehouse; the first ingest or run creates it",
             exit_code=2,
         )
-    catalog.record_what_is_older(warehouse)

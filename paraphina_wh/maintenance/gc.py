@@ -18,7 +18,7 @@ from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.maintenance.exclusive import exclusive
 from paraphina_wh.maintenance.integrity import compare
-from paraphina_wh.maintenance.places import is_of_source, is_schema, is_ticks_file, stored_files
+from paraphina_wh.maintenance.places import is_of_source, is_ticks_file, stored_files
 from paraphina_wh.maintenance.reading import runs_told
 from paraphina_wh.records import Records, StoredFile, read_records
 from paraphina_wh.warehouse import Warehouse, batch_time
@@ -170,7 +170,7 @@ def _orphans(warehouse: Warehouse, records: Records) -> Iterator[Path]:
 
 def _is_ours(warehouse: Warehouse, path: Path) -> bool:
     lines = path.parent == warehouse.quarantine and path.suffix == ".jsonl" and not is_of_source(warehouse, path)
-    return (lines or is_ticks_file(warehouse, path)) and not is_schema(path.name)
+    return lines or is_ticks_file(warehouse, path)
 
 
 def _folded(records: Records) -> Iterator[tuple[str, Path, float]]:

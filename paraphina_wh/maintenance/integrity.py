@@ -20,7 +20,14 @@ from paraphina_wh import commit
 from paraphina_wh.catalog import sql_folder
 from paraphina_wh.datasets.listing import list_datasets
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.maintenance.places import is_of_source, is_schema, is_ticks_file, other_files, stored_files
+from paraphina_wh.maintenance.places import (
+    is_of_source,
+    is_of_table,
+    is_schema,
+    is_ticks_file,
+    other_files,
+    stored_files,
+)
 from paraphina_wh.maintenance.reading import steadily, views
 from paraphina_wh.promoted import read_promotions
 from paraphina_wh.records import Records, StoredFile, file_sha256, read_records
@@ -196,24 +203,30 @@ def stranger(warehouse: Warehouse, path: Path, live: set[str]) -> Finding:
     name = str(path.relative_to(warehouse.path))
     if path.is_symlink():
         return Finding("foreign", name, "a symbolic link that no commit put there")
-    if path.stem in live or is_of_source(warehouse, path):
-        return Finding("unrecorded", name, "the record of its commit is gone: nothing tells whether it is whole")
-    holds = _ticks_of(path) if is_ticks_file(warehouse, path) else ""
-    if holds or (path.parent == warehouse.quarantine and path.suffix == ".jsonl"):
+    holds = _ticks_of(warehouse, path) if is_ticks_file(warehouse, path) else ""
+    is_aside = path.parent == warehouse.quarantine and path.suffix == ".jsonl"
+    if (
+        is_schema(name)
+        or is_of_table(warehouse, path)
+        or ((holds or is_aside) and path.stem in live)
+        or is_of_source(warehouse, path)
+    ):
+        return Finding("unrecorded", name, "the record of its commit is gone: nothing tells whether it is whole", holds)
+    if holds or is_aside:
         return Finding("orphaned", name, "its ingest was killed before the commit: in no answer", holds)
     return Finding("foreign", name, "no commit put it there; views may read it")
 
 
-def _ticks_of(path: Path) -> str:
-    """Return what a telemetry file says of itself; nothing when it is no such file."""
+def _ticks_of(warehouse: Warehouse, path: Path) -> str:
+    """Return what a telemetry file says of itself; nothing when it is no such file, or a copy in another place."""
     try:
         footer = pq.read_metadata(path)
-    except (ArrowException, OSError, ValueError):
+        told = {key.decode(): text.decode() for key, text in (footer.metadata or {}).items() if key != b"ARROW:schema"}
+        if path != warehouse.ticks_file(told["profile"], told["label"], told["run_id"]):
+            return ""
+    except (ArrowException, OSError, ValueError, KeyError, WarehouseError):
         return ""
-    told = {key.decode(): value.decode() for key, value in (footer.metadata or {}).items() if key != b"ARROW:schema"}
-    if told.get("run_id") != path.stem:
-        return ""
-    return f"{footer.num_rows} ticks of run {told['run_id']} ({told.get('profile')}, {told.get('label')})"
+    return f"{footer.num_rows} ticks of run {told['run_id']} ({told['profile']}, {told['label']})"
 
 
 def _put_aside(warehouse: Warehouse, records: Records, live: set[str] | None) -> Iterator[Finding]:

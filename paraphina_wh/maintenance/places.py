@@ -7,10 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
+
 from paraphina_wh.warehouse import Warehouse
 
 # What every warehouse has beside its tables; all of it can be made again, but for the promoted fields.
 KNOWN_AT_TOP = ("FORMAT", "init.sql", "paraphina.duckdb", "promoted.json", ".gitignore", "README.md")
+_BATCH_NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}\.parquet")
 _TICKS_NAME = re.compile(r"[0-9a-f]{32}\.parquet")
 
 
@@ -56,6 +60,19 @@ def is_ticks_file(warehouse: Warehouse, path: Path) -> bool:
     )
 
 
+def is_of_table(warehouse: Warehouse, path: Path) -> bool:
+    """Tell whether a file has the name and the columns that a commit gives to one of a table other than the ticks."""
+    parts = path.relative_to(warehouse.path).parts
+    tables = {table.name: table for table in warehouse.tables}
+    if len(parts) != 3 or parts[0] not in tables or not _BATCH_NAME.fullmatch(parts[2]):
+        return False
+    try:
+        wanted = pq.read_schema(next(tables[parts[0]].glob("*=any/schema.parquet"))).names
+        return set(pq.read_schema(path).names) == set(wanted)
+    except (ArrowException, OSError, ValueError, StopIteration):
+        return False
+
+
 def is_of_source(warehouse: Warehouse, path: Path) -> bool:
     """Tell whether lines put aside are those of a file of Monte Carlo runs that lies in the warehouse."""
     # A kill may leave the folder of a commit that never came.
@@ -64,7 +81,8 @@ def is_of_source(warehouse: Warehouse, path: Path) -> bool:
 
 def is_schema(path: str) -> bool:
     """Tell whether a path is that of a file which fixes the columns of a table."""
-    return path.rpartition("/")[2].startswith("schema")
+    folder, _, name = path.rpartition("/")
+    return folder.endswith("=any") and name.startswith("schema")
 
 
 def _below(folder: Path) -> Iterator[Path]:

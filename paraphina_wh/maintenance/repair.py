@@ -275,10 +275,10 @@ class _Repair:
         self.on_file()
         if finding.problem == "orphaned":
             return Repaired(LEFT, finding.path, "repeat the ingest, or let `gc` remove it", finding.held)
-        in_tables = any(path.is_relative_to(folder) for folder in (*self.warehouse.tables, self.warehouse.quarantine))
-        if not self.adopt or not in_tables or path.is_symlink() or not path.is_file():
-            hint = "no commit put it there: remove it, or take it as it is with --adopt"
-            return Repaired(LEFT, finding.path, hint, finding.held)
+        if finding.problem == "foreign":
+            return Repaired(LEFT, finding.path, "no commit put it there: move it away", finding.held)
+        if not self.adopt:
+            return Repaired(LEFT, finding.path, "its record is gone: --adopt takes it as it is", finding.held)
         commit.write_record(self.warehouse, adopted(self.warehouse, path, self.next()))
         return Repaired("recorded", finding.path, "taken as it is", finding.held)
 

@@ -68,7 +68,7 @@ def _read_knobs(file: Path) -> _Knobs:
 
 def write_packaged(warehouse: Warehouse, packaged: Packaged, out_dir: Path | None = None) -> list[Path]:
     """Write exp08_presets.csv and summary.txt, and return their paths."""
-    folder = warehouse.root / PACKAGE_FOLDER if out_dir is None else out_dir
+    folder = warehouse.folder_for(PACKAGE_FOLDER, out_dir)
     content = {
         folder / _PACKAGED_CSV: csv_bytes(packaged.frame),
         folder / _SUMMARY_TEXT: _summary_text(warehouse, packaged).encode(),

@@ -89,7 +89,7 @@ def _typed(table: CsvTable, column: str, name: str) -> pl.Series:
 
 def write_safe_region(warehouse: Warehouse, region: SafeRegion, out_dir: Path | None = None) -> list[Path]:
     """Write exp06_safe_region_per_cell.csv and exp06_safe_region_by_profile.csv, and return their paths."""
-    folder = warehouse.root / SAFE_REGION_FOLDER if out_dir is None else out_dir
+    folder = warehouse.folder_for(SAFE_REGION_FOLDER, out_dir)
     content = {folder / _CELLS_CSV: csv_bytes(region.cells), folder / _PROFILES_CSV: csv_bytes(region.by_profile)}
     for path, written in content.items():
         write_atomically(path, written)

@@ -110,7 +110,7 @@ def write_presets(warehouse: Warehouse, presets: Presets, out_dir: Path | None =
 
     Without candidates the CSV files are a header and the JSON file is `[]`. Other files of the folder stay.
     """
-    csv = (warehouse.root / PRESETS_CSV.parent if out_dir is None else out_dir) / PRESETS_CSV.name
+    csv = warehouse.folder_for(PRESETS_CSV.parent, out_dir) / PRESETS_CSV.name
     content = {
         csv: csv_bytes(presets.frame),
         csv.with_suffix(".json"): json.dumps(presets.frame.to_dicts(), indent=2, allow_nan=False).encode(),

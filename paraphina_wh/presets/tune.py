@@ -95,7 +95,7 @@ def _without_preset(presets: PresetTable, report: pl.DataFrame) -> list[str]:
 
 def write_tuned(warehouse: Warehouse, tuned: Tuned, out_dir: Path | None = None) -> list[Path]:
     """Write exp12_tuned_presets.csv and exp12_tuning_report.csv, and return their paths; no tier, no rows."""
-    folder = warehouse.root / TUNED_FOLDER if out_dir is None else out_dir
+    folder = warehouse.folder_for(TUNED_FOLDER, out_dir)
     content = {folder / TUNED_CSV: csv_bytes(tuned.frame), folder / REPORT_CSV: csv_bytes(tuned.report)}
     for path, written in content.items():
         write_atomically(path, written)

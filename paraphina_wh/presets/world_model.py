@@ -110,6 +110,6 @@ def write_world_model_alignment(
     warehouse: Warehouse, alignment: WorldModelAlignment, out_dir: Path | None = None
 ) -> list[Path]:
     """Write exp10_alignment.csv and return its path."""
-    folder = warehouse.root / WORLD_MODEL_CSV.parent if out_dir is None else out_dir
+    folder = warehouse.folder_for(WORLD_MODEL_CSV.parent, out_dir)
     write_atomically(folder / WORLD_MODEL_CSV.name, csv_bytes(alignment.frame))
     return [folder / WORLD_MODEL_CSV.name]

@@ -58,7 +58,7 @@ def task_of(warehouse: Warehouse, run: Recorded, split: Set[str]) -> Task:
         sidecar=held,
         on_error="quarantine",
         replace=True,
-        in_place=[InPlace(row.run_id, row.run_id, row.status)],
+        in_place=[InPlace(row.run_id, row.run_id, False, row.status)],
         again=True,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,8 @@ class Mending:
                     out.write(piece)
                 elif is_start:
                     out.write(fix[1] + b"\n")
+            # What is left of the entries is read for its mistakes alone.
+            deque(fixes, maxlen=0)
 
     def _fixes(self, entries: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
         """Yield (line, content) of the entries, checked."""

@@ -40,8 +40,7 @@ def folders_of(warehouse: Warehouse, names: Mapping[str, str], out: Path | None)
     if out is None:
         return {run_id: warehouse.root / _DEFAULT / name for run_id, name in names.items()}
     folder = Path(out).absolute()
-    if folder.resolve().is_relative_to(warehouse.path.resolve()):
-        raise WarehouseError(f"{out} lies inside the warehouse", "name a folder outside of it", exit_code=2)
+    warehouse.check_target(folder)
     if folder.exists() and not folder.is_dir():
         raise WarehouseError(f"not a folder: {out}", "name a folder with -o", exit_code=2)
     for name in names.values():

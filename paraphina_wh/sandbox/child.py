@@ -11,6 +11,8 @@ import os
 import resource
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
@@ -34,6 +36,7 @@ _OPEN_FILES: Final = 512
 
 def main() -> None:
     """Answer the order on stdin."""
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     # Stray prints of a library must not end up in the stream.
     stream = os.fdopen(os.dup(1), "wb")
@@ -57,6 +60,13 @@ def main() -> None:
         _complain(in_plain_words(MemoryError(str(error))))
     # Without the end of the interpreter: nothing is left to do in it, and a query may still be running.
     os._exit(0)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone: nobody waits for the answer."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _complain(error: WarehouseError) -> NoReturn:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paraphina_wh import catalog
 from paraphina_wh.catalog import connect, view_names
 from paraphina_wh.maintenance.integrity import Integrity, check_warehouse
 from paraphina_wh.records import read_records
@@ -50,7 +49,6 @@ def look(root: str, every_view: bool = False) -> dict[str, Any]:
 def check_only(root: str, every_view: bool = False) -> dict[str, Any]:
     """Return what `look` does, without the answers: where damage keeps them from being asked for."""
     warehouse = locate(root)
-    catalog.record_what_is_older(warehouse)
     found = check_warehouse(warehouse) if warehouse.exists else Integrity()
     findings = [(each.problem, each.path, f"{each.detail} {each.held}") for each in found.findings]
     unfinished = [path.name for path in read_records(warehouse).unfinished]
