@@ -26,6 +26,40 @@ def _tiny_run_in_the_warehouse(tmp_path: Path, tiny_root: Path) -> None:
     shutil.copytree(tiny_root, tmp_path, dirs_exist_ok=True)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(f"export {what} -o" for what in ("dataset", "alignment", "evidence", "summary", "runs --experiment tiny")),
+        "export dataset --dataset",
+        "dataset restore v001 -o",
+        "run exp11 --out-dir",
+        "run exp13 --runs-per-profile 1 --ticks 5 --dataset",
+    ],
+)
+def test_nothing_is_written_into_the_warehouse(invoke: Invoke, tmp_path: Path, command: str) -> None:
+    invoke("export", "dataset")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "warehouse").rglob("*.parquet")}
+    result = invoke(*command.split(), "warehouse/FORMAT")
+    assert "warehouse/FORMAT" in result.stderr
+    assert result.exit_code in (1, 2)
+    assert (tmp_path / "warehouse" / "FORMAT").read_text().startswith("1\n")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "warehouse").rglob("*.parquet")} == before
+
+
+def test_what_is_sealed_is_not_written_over(invoke: Invoke, tmp_path: Path) -> None:
+    invoke("export", "dataset")
+    invoke("dataset", "seal", "v001")
+    content = (tmp_path / "research_dataset_v001.jsonl").read_bytes()
+    for command in ("export dataset -o", "export summary -o", "dataset restore v001 -o"):
+        result = invoke(*command.split(), "research_dataset_v001.jsonl")
+        assert result.stderr.splitlines() == [
+            "error: research_dataset_v001.jsonl is sealed: nothing is written over it",
+            "hint: write to another file",
+        ]
+        assert result.exit_code == 2
+    assert (tmp_path / "research_dataset_v001.jsonl").read_bytes() == content
+
+
 def test_export_all_writes_every_artefact_to_its_path(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("export", "all")
     assert result.stdout.splitlines() == [

@@ -109,7 +109,7 @@ def test_the_report_of_one_experiment(invoke: Invoke, warehouse: Warehouse) -> N
     missing = invoke("drift", "--experiment", "yours")
     assert missing.stderr.startswith("error: no runs of experiment 'yours'\nhint: experiments: ")
     assert "mine" in missing.stderr
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
 
 
 def test_an_empty_warehouse_has_nothing_to_report(invoke: Invoke, tmp_path: Path) -> None:

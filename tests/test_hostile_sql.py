@@ -178,7 +178,8 @@ def test_a_process_that_is_killed_is_an_error_in_plain_words(target: Target) -> 
     assert raised.value.hint.startswith("most likely of memory: raise --memory")
 
 
-def test_ctrl_c_ends_the_process_of_an_untrusted_query(target: Target) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_process_of_an_untrusted_query_ends_with_the_command(target: Target, how: signal.Signals) -> None:
     arguments = [
         sys.executable,
         "-m",
@@ -193,9 +194,14 @@ def test_ctrl_c_ends_the_process_of_an_untrusted_query(target: Target) -> None:
         while not (processes := _children(command.pid)):
             time.sleep(0.05)
         time.sleep(0.5)
-        command.send_signal(signal.SIGINT)
+        command.send_signal(how)
         _, talk = command.communicate(timeout=20)
-    assert (command.returncode, talk.splitlines()[0]) == (130, "error: interrupted")
+    if how == signal.SIGKILL:
+        until = time.monotonic() + 20
+        while any(process.exists() for process in processes) and time.monotonic() < until:
+            time.sleep(0.1)
+    else:
+        assert (command.returncode, talk.splitlines()[0]) == (130, "error: interrupted")
     assert not any(process.exists() for process in processes)
 
 

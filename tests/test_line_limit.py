@@ -69,6 +69,27 @@ def test_ingest_keeps_the_limit(invoke: Invoke, tmp_path: Path) -> None:
         assert f"error: {file}: line 2: {SAYS}\n" in result.stderr
 
 
+def test_the_deep_check_does_not_mind_that_a_limit_has_grown(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(files(GOOD, "t")["above"])
+    invoke("ingest", "a.jsonl", "--profile", "balanced", "--on-error", "quarantine")
+    monkeypatch.delenv("PARAPHINA_WH_MAX_LINE")
+    deep = invoke("check", "--deep")
+    assert "1 sources are gone, or give other runs today" in deep.stderr
+    assert deep.exit_code == 0
+
+
+def test_a_limit_that_is_no_number_is_wrong_usage(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(line(t=0))
+    monkeypatch.setenv("PARAPHINA_WH_MAX_LINE", "abc")
+    assert invoke("ingest", "a.jsonl", "--profile", "balanced").exit_code == 2
+    assert invoke("check", "a.jsonl").exit_code == 2
+    assert not (tmp_path / "warehouse").exists()
+
+
 def test_a_line_beyond_the_limit_is_put_aside_with_its_start(invoke: Invoke, tmp_path: Path) -> None:
     long = b"{" + b"x" * 200_000
     (tmp_path / "a.jsonl").write_bytes(line(t=0) + long + b"\n" + line(t=1))

@@ -222,7 +222,7 @@ def test_the_table_is_safe_to_look_at_and_says_what_it_shortens(invoke: Invoke, 
     assert "pnl_total" in rows[2]
     assert "expected number, got null (and 1 more)" in rows[2]
     assert f"({len(line(t=6, pnl_total=None, kill_switch=3)) - 1} bytes)" in rows[2]
-    assert result.stderr == "raw is shortened; --format jsonl has every byte\n"
+    assert result.stderr == "raw is shortened; --format jsonl has all that was kept\n"
 
 
 def test_show_can_be_limited_and_says_so(invoke: Invoke, run_id: str) -> None:
@@ -586,6 +586,16 @@ def test_a_monte_carlo_file_that_was_repaired_to_be_like_another_counts_once(war
     assert not list(warehouse.quarantine.glob("*.jsonl"))
 
 
+def test_a_replay_that_is_repeated_ends_as_it_did(invoke: Invoke, warehouse: Warehouse, run_id: str) -> None:
+    """Lines that are still bad are still bad; a file of corrected lines must be there."""
+    write(warehouse.root / "balanced_r1.jsonl", b"".join([*LINES[:2], line(t=2), *LINES[3:]]))
+    first, again = (invoke("quarantine", "replay", run_id) for _ in range(2))
+    assert (first.exit_code, again.exit_code) == (1, 1)
+    assert "error: balanced_r1.jsonl: 1 lines are still bad" in again.stderr
+    gone = invoke("quarantine", "replay", run_id, "--lines", "nowhere.jsonl")
+    assert (gone.stderr.splitlines()[0], gone.exit_code) == ("error: no such file: nowhere.jsonl", 2)
+
+
 # --- replay of corrected lines
 
 
@@ -655,6 +665,12 @@ def test_entries_that_do_not_fit_are_named(tmp_path: Path) -> None:
         ('{"line":99,"raw":"a"}', "line 1: line 99 of balanced_r1.jsonl is no bad line"),
         ('{"line":5,"raw":"a"}\n\n{"line":3,"raw":"a"}', "line 3: line 3 stands after line 5"),
         ('{"line":3,"raw":"a"}\n{"line":3,"raw":"a"}', "line 2: line 3 is corrected twice"),
+        # Not only as far as the source goes.
+        (
+            json.dumps({"line": 5, "raw": line(t=4).decode().strip()}) + '\n{"line":5,"raw":""}',
+            "line 2: line 5 is corr",
+        ),
+        (json.dumps({"line": 5, "raw": line(t=4).decode().strip()}) + '\n{"line":3,"raw":""}', "line 2: line 3 stands"),
     ):
         lines = write(tmp_path / "lines.jsonl", entries)
         with pytest.raises(WarehouseError) as caught:

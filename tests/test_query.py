@@ -104,9 +104,11 @@ def test_the_statement_may_come_from_a_file_or_from_stdin(invoke: Invoke, tmp_pa
         (("SELECT 1", "--memory", "plenty"), "not a memory size: 'plenty'"),
         (("SELECT 1", "-o", "x.xlsx"), "cannot tell the form of x.xlsx from its ending"),
         (("SELECT 1", "-o", "warehouse/runs/x.parquet"), "warehouse/runs/x.parquet lies inside the warehouse"),
+        (("SELECT 1", "-o", "sealed.jsonl"), "sealed.jsonl is sealed: nothing is written over it"),
     ],
 )
 def test_wrong_usage_exits_2(invoke: Invoke, args: tuple[str, ...], message: str) -> None:
+    Path("sealed.jsonl.sealed").touch()
     result = invoke("query", *args)
     assert result.stderr.splitlines()[0] == f"error: {message}"
     assert (result.stdout, result.exit_code) == ("", 2)

@@ -90,7 +90,8 @@ def show(warehouse: Warehouse, run_id: str | None, label: str | None, limit: int
     """Show the lines of a run that were put aside.
 
     Where each stands, what is wrong with it, and its bytes: raw, or raw_base64 when they are no UTF-8. The table
-    shortens them, json, jsonl and csv hold every byte. What --format jsonl writes can be corrected and replayed.
+    shortens them, json, jsonl and csv hold all that was kept: every byte, of a line beyond the limit the first 64 KiB.
+    What --format jsonl writes can be corrected and replayed.
     """
     from paraphina_wh.quarantine import find
     from paraphina_wh.quarantine import show as lines_of
@@ -124,7 +125,7 @@ def _print_lines(shown: Shown, limit: int | None, style: str) -> None:
     if limit is not None and limit < shown.kept:
         warn(f"the first {limit} of {shown.kept} lines are shown; --limit N or --format jsonl gives more")
     if any(shortened):
-        notice("raw is shortened; --format jsonl has every byte")
+        notice("raw is shortened; --format jsonl has all that was kept")
 
 
 def _is_shortened(frame: pl.DataFrame) -> bool:

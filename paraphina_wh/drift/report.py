@@ -39,7 +39,7 @@ def read_drift(warehouse: Warehouse, experiment: str | None = None, *, every: bo
 
     Unknown fields are taken from the ledger, missing ones from the footers of the files of ticks.
     every: declared fields that all runs had, or none, too.
-    Raises: WarehouseError when there is no run of the experiment, with those there are.
+    Raises: WarehouseError (exit code 2) when there is no run of the experiment, with those there are.
     """
     declared = list(column_types(TICKS))
     with runs_with_ticks(warehouse, experiment) as connection:
@@ -85,7 +85,8 @@ def _check_experiment(connection: duckdb.DuckDBPyConnection, experiment: str) ->
     known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
     if (experiment,) not in known:
         names = ", ".join(name for (name,) in known)
-        raise WarehouseError(f"no runs of experiment {experiment!r}", f"experiments: {names or 'none yet'}")
+        hint = f"experiments: {names or 'none yet'}"
+        raise WarehouseError(f"no runs of experiment {experiment!r}", hint, exit_code=2)
 
 
 def _find_values(connection: duckdb.DuckDBPyConnection, declared: list[str]) -> dict[str, str]:

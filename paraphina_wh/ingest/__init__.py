@@ -17,6 +17,7 @@ from paraphina_wh.ingest.plan import Options, Plan, make_plan, pays_for_processe
 from paraphina_wh.ingest.pool import Pool
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.ingest.threshold import MaxBad, read_max_bad
+from paraphina_wh.telemetry.reader import line_limit
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
 __all__ = ["Options", "Outcome", "Report", "ingest_paths"]
@@ -77,6 +78,8 @@ def ingest_paths(
     Raises: WarehouseError (exit code 2) for a path that is not there or options that do not fit.
     """
     options = options or Options()
+    # Before anything is read: a limit that is no number is no fault of a file.
+    line_limit()
     max_bad = read_max_bad(options.max_bad) if options.max_bad is not None else None
     if max_bad:
         options = replace(options, on_error="quarantine")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 
 from paraphina_wh.errors import WarehouseError
@@ -43,7 +44,7 @@ class Replayed(msgspec.Struct, kw_only=True):
     @property
     def is_good(self) -> bool:
         """Tell whether no bad line is left; a last line that was cut off is none."""
-        return self.status == "superseded" or (self.status == "replayed" and (self.lines_left or 0) <= self.cut_off)
+        return self.status in ("replayed", "superseded") and (self.lines_left or 0) <= self.cut_off
 
 
 def result_of(held: Held, **fields: Any) -> Replayed:
@@ -80,8 +81,7 @@ def choose(warehouse: Warehouse, names: Sequence[str] = (), labels: Sequence[str
             try:
                 named = find_label(connection, name) if is_label else [find_name(connection, name)]
             except WarehouseError:
-                rows = connection.execute(query("replaced"), {"name": name}).fetchall()
-                replaced = [_superseded(*row) for row in rows] or ([] if is_label else _replaced(warehouse, name))
+                replaced = _superseded(connection, name) or ([] if is_label else _replaced(warehouse, name))
                 if not replaced:
                     raise
                 done |= {each.run_id: each for each in replaced}
@@ -98,10 +98,19 @@ def choose_all(warehouse: Warehouse) -> Chosen:
     return Chosen(runs, left_out=len(kept) - len(runs))
 
 
-def _superseded(run_id: str, profile: str, label: str, file: str, new_run_id: str, rows: int) -> Replayed:
-    return Replayed(
-        run_id=run_id, profile=profile, label=label, file=file, status="superseded", new_run_id=new_run_id, rows=rows
-    )
+def _superseded(connection: duckdb.DuckDBPyConnection, name: str) -> list[Replayed]:
+    """Return the runs of this name that others took the place of; it is no better when lines of those are bad."""
+    result = connection.execute(query("replaced"), {"name": name})
+    columns = [column[0] for column in result.description or []]
+    rows = [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+    return [
+        Replayed(**row, status="superseded", errors=_still_bad(row), error_count=len(_still_bad(row))) for row in rows
+    ]
+
+
+def _still_bad(row: dict[str, Any]) -> list[str]:
+    bad = row["lines_left"] - row["cut_off"]
+    return [f"{bad} lines are still bad"] if bad else []
 
 
 def _replaced(warehouse: Warehouse, name: str) -> list[Replayed]:

@@ -52,6 +52,8 @@ def replay(
     Raises: WarehouseError, before anything is changed, when a run cannot be replayed (exit code 2 when its source is
             missing) or the corrected lines do not fit.
     """
+    if lines is not None and str(lines) != "-" and not Path(lines).is_file():
+        raise WarehouseError(f"no such file: {lines}", "name the file of corrected lines, or - for stdin", exit_code=2)
     jobs = list(_jobs(warehouse, chosen.runs, keep_going))
     done = list(chosen.done)
     if jobs or done:

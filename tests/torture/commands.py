@@ -123,8 +123,7 @@ def _foreign_dataset(root: Path) -> None:
 
 
 def _of_an_older_version(root: Path) -> None:
-    """Make a warehouse of a time when commits were not recorded and tables had other columns."""
-    shutil.rmtree(root / "warehouse" / "commits")
+    """Make a warehouse of a time when tables had other columns."""
     (root / "warehouse" / "FORMAT").write_text("1\nschema 0123456789abcdef\n")
 
 
