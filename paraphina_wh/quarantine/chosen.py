@@ -103,14 +103,13 @@ def _superseded(connection: duckdb.DuckDBPyConnection, name: str) -> list[Replay
     result = connection.execute(query("replaced"), {"name": name})
     columns = [column[0] for column in result.description or []]
     rows = [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
-    return [
-        Replayed(**row, status="superseded", errors=_still_bad(row), error_count=len(_still_bad(row))) for row in rows
-    ]
+    return [_superseded_by(row) for row in rows]
 
 
-def _still_bad(row: dict[str, Any]) -> list[str]:
+def _superseded_by(row: dict[str, Any]) -> Replayed:
     bad = row["lines_left"] - row["cut_off"]
-    return [f"{bad} lines are still bad"] if bad else []
+    errors = [f"{bad} lines are still bad"] if bad else []
+    return Replayed(**row, status="superseded", errors=errors, error_count=len(errors))
 
 
 def _replaced(warehouse: Warehouse, name: str) -> list[Replayed]:
