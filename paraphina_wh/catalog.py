@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -140,16 +141,33 @@ def connect(
     """Return an in-memory connection with the views; a warehouse that does not exist gives empty ones.
 
     views: names, each after those it reads; all of them by default.
+    Raises: WarehouseError for a folder that may not be read: a glob would leave it out without a word.
     """
+    names = views or tuple(view_files())
     if warehouse.exists:
+        for table in warehouse.tables:
+            _check_readable(table, levels=2 if table == warehouse.telemetry and "ticks" in names else 1)
         # On a disk that cannot be written to, views may bind all the same.
         with suppress(WarehouseError):
             _bring_up_to_date(warehouse)
     base = warehouse.path if warehouse.exists else _empty_base()
     connection = in_memory(threads)
-    for name in views or view_files():
+    for name in names:
         steady(connection.execute)(view_sql(name, base))
     return connection
+
+
+def _check_readable(folder: Path | os.DirEntry[str], levels: int) -> None:
+    """Raise a WarehouseError when a folder, or one some levels below it, may not be read."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        if Path(folder).exists():
+            hint = "check its permissions: answers would go without it"
+            raise WarehouseError(f"cannot read {os.fspath(folder)}: Permission denied", hint)
+    elif levels:
+        with suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for each in entries:
+                if each.is_dir():
+                    _check_readable(each, levels - 1)
 
 
 @cache

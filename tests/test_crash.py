@@ -5,6 +5,7 @@ The long form, every command at every step, is `make torture`.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -68,6 +69,21 @@ def test_a_limit_of_the_system_is_an_error_with_a_hint_and_leaves_nothing(
     left = set(files_below(attacked.root)) - before
     assert [name for name in left if "_staging/" in name or "/." in name or "exp13" in name] == []
     assert attacked.zygote.run(attacked.root, *SESSION[0]).code == 0
+
+
+def test_a_folder_that_may_not_be_read_is_an_error_and_not_left_out(attacked: Lane) -> None:
+    """A glob passes it over without a word, and half the ticks would be the answer."""
+    build(attacked.zygote, attacked.folder / "scenes", attacked.root, "first")
+    attacked.folder.chmod(0o755)
+    nobody = 0 if os.getuid() else 65534
+    for folder in ("telemetry/profile=balanced", "runs/experiment=exp13"):
+        (attacked.root / "warehouse" / folder).chmod(0)
+        for command in (["query", "SELECT count(*) FROM ticks"], ["check"], ["repair"]):
+            ended = attacked.zygote.run(attacked.root, *command, user=nobody)
+            assert (ended.code, ended.stdout) == (1, ""), ended
+            named = "warehouse" if command == ["repair"] else folder
+            assert re.match(rf"error: .*{named}.*: Permission denied\nhint: check ", ended.stderr)
+        (attacked.root / "warehouse" / folder).chmod(0o755)
 
 
 def test_workers_orphaned_by_a_kill_do_no_harm(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 _DAMAGED = "`paraphina-wh repair` makes damaged files anew from their sources, and puts the rest aside"
-_FOREIGN = "move what is foreign away; `paraphina-wh gc --delete` removes what is orphaned"
+# What helps where `repair` has nothing to do.
+_HINTS = (
+    ({"foreign", "orphaned"}, "move what is foreign away; `paraphina-wh gc --delete` removes what is orphaned"),
+    ({"broken"}, "move the file away: what it says is told anew with the next `drift promote`, or run"),
+    ({"condensed", "source"}, "`paraphina-wh forget` the runs, then `paraphina-wh ingest` their sources"),
+)
 _UNRECORDED = (
     "records are gone: bring the folder `commits` back; or `paraphina-wh repair --adopt` takes files as they are"
 )
@@ -92,5 +97,5 @@ def _tell(warehouse: Warehouse, found: Integrity, style: str) -> None:
         return
     notice(f"FAILED: {len(found.findings)} findings in {warehouse.path}; {whole}")
     problems = {each.problem for each in found.findings}
-    hint = _FOREIGN if problems <= {"foreign", "orphaned"} else _UNRECORDED if "unrecorded" in problems else _DAMAGED
-    notice(f"hint: {hint}")
+    hints = (hint for kinds, hint in _HINTS if problems <= kinds)
+    notice(f"hint: {_UNRECORDED if 'unrecorded' in problems else next(hints, _DAMAGED)}")

@@ -16,7 +16,7 @@ import duckdb
 import polars as pl
 
 from paraphina_wh import commit
-from paraphina_wh.errors import WarehouseError
+from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.maintenance import restore
 from paraphina_wh.maintenance.adopt import adopted
 from paraphina_wh.maintenance.exclusive import exclusive
@@ -84,8 +84,9 @@ def _disk_errors(warehouse: Warehouse) -> Iterator[None]:
     try:
         yield
     except (duckdb.IOException, OSError) as error:
-        what = f"cannot write below {warehouse.path}: {error}"
-        raise WarehouseError(what, "free disk space, repeat: it goes on where it was") from error
+        where = f"cannot write below {warehouse.path}"
+        unknown = WarehouseError(f"{where}: {error}", "free disk space, repeat: it goes on where it was")
+        raise machine_error(error, where) or unknown from error
 
 
 def frame(done: list[Repaired]) -> pl.DataFrame:
