@@ -253,17 +253,16 @@ def _parsed(line: bytes) -> _Pairs | None:
     """Return the object that a line holds, None when it is JSON and no record; ValueError: it is not JSON."""
     if sum(line.count(mark) for mark in (b"[", b"{", b",")) > MOST_COMMAS_AND_BRACKETS:
         return None
-    try:
-        value = json.loads(
-            line.decode("utf-8"),
-            object_pairs_hook=_Pairs,
-            parse_float=_number,
-            parse_int=_number,
-            parse_constant=_no_constant,
-        )
-    except RecursionError:
+    if _depth(line) > DEEPEST:
         return None
-    return value if isinstance(value, _Pairs) and _depth(value) <= DEEPEST else None
+    value = json.loads(
+        line.decode("utf-8"),
+        object_pairs_hook=_Pairs,
+        parse_float=_number,
+        parse_int=_number,
+        parse_constant=_no_constant,
+    )
+    return value if isinstance(value, _Pairs) else None
 
 
 def _no_constant(name: str) -> Any:
@@ -277,13 +276,23 @@ def _number(text: str) -> Any:
     return float(text) if any(mark in text for mark in ".eE") else int(text)
 
 
-def _depth(value: Any) -> int:
-    """Return how many lists and objects lie in each other; of two equal keys the later counts."""
-    depth, inner = 0, [value]
-    while inner := [each for each in inner if isinstance(each, list)]:
-        depth += 1
-        inner = [one for each in inner for one in (dict(each).values() if isinstance(each, _Pairs) else each)]
-    return depth
+def _depth(line: bytes) -> int:
+    """Return how many brackets are open at once at most, outside of strings."""
+    deepest = depth = 0
+    in_string = is_escaped = False
+    for byte in line:
+        char = chr(byte)
+        if in_string:
+            in_string = is_escaped or char != '"'
+            is_escaped = char == "\\" and not is_escaped
+        elif char == '"':
+            in_string = True
+        elif char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+    return deepest
 
 
 def _record_errors(record: _Pairs, rules: Rules) -> Iterator[str]:

@@ -511,6 +511,26 @@ def test_values_nest_up_to_256_levels() -> None:
             assert read(deep[1])[1] == [(1, "", "nested deeper than 256 levels")]
 
 
+@pytest.mark.parametrize(
+    ("levels", "said"), [(255, "cut off at the end of the file"), (256, "nested deeper than 256 levels")]
+)
+def test_a_tail_that_was_cut_off_in_the_depth_is_the_same_whoever_reads_it(levels: int, said: str) -> None:
+    """Python's parser gives up at a depth that depends on its caller's, and a text that is not whole too."""
+
+    def below(frames: int, opened: int) -> Any:
+        return below(frames - 1, opened) if frames else read(line(t=0) + b'{"a":' + b"[" * opened)
+
+    for frames in (0, 100, 500):
+        for opened in (levels, *((965, 980, 995, 2000) if levels > 255 else ())):
+            ledger, found = below(frames, opened)
+            assert found == [(2, "", said)]
+            assert ledger.truncated == (levels == 255)
+
+
+def test_brackets_in_strings_open_nothing() -> None:
+    assert read(line(t=0, later="[" * 300 + '"' + "{" * 300 + "\\"))[1] == []
+
+
 def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert read(line(t=0, later=[[[]]] * 300))[1] == []
 

@@ -11,8 +11,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final
 
 from paraphina_wh.telemetry.shape import Contract, Shape, record_shape
@@ -26,7 +27,7 @@ _NAMES = {
     "struct": "object",
 }
 # A record has about two thousand values, four levels deep. A line of 64 MiB could hold twenty million and cost
-# gigabytes; and how deep Python can go depends on who calls it, while a verdict must not.
+# gigabytes; and how deep Python can go depends on who calls it, while a verdict must not: depth is looked at first.
 MOST_VALUES: Final = 1 << 20
 DEEPEST: Final = 256
 # What is kept of what is wrong with one line: the rest is counted.
@@ -35,6 +36,8 @@ LONGEST_PATH: Final = 200
 _TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
 # Longer integers are out of any range here, and converting them costs quadratic time.
 _LONGEST_INT: Final = 400
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -88,6 +91,8 @@ def judge(line: bytes, contract: Contract) -> Verdict:
     brackets = line.count(b"[") + line.count(b"{")
     if brackets + line.count(b",") > MOST_VALUES:
         return refusal(f"more than {MOST_VALUES} commas and brackets")
+    if brackets > DEEPEST and _depth(line) > DEEPEST:
+        return refusal(_TOO_DEEP)
     try:
         value = _parse(line)
     except UnicodeDecodeError as error:
@@ -96,10 +101,6 @@ def judge(line: bytes, contract: Contract) -> Verdict:
         return refusal(str(error), cut=True)
     except json.JSONDecodeError as error:
         return refusal(f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}", cut=True)
-    except RecursionError:
-        return refusal(_TOO_DEEP)
-    if brackets > DEEPEST and _is_too_deep(value):
-        return refusal(_TOO_DEEP)
     verdict = Verdict()
     no_index = not isinstance(value, dict)
     for breach in _breaches(value, record_shape(contract.record), "", verdict.unknown):
@@ -114,16 +115,10 @@ def refusal(reason: str, cut: bool = False) -> Verdict:
     return Verdict(breaches=[Breach("", reason)], errors=1, cut=cut)
 
 
-def _is_too_deep(value: Any) -> bool:
-    """Tell whether lists and objects nest deeper than allowed; level by level, since Python's stack has an end."""
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [item for outer in level for item in _items(outer) if isinstance(item, dict | list)]
-    return bool(level)
-
-
-def _items(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
+def _depth(line: bytes) -> int:
+    """Return how many brackets are open at once at most, those in strings left out, in whatever the line is."""
+    brackets = _STRING.sub(b"", line).translate(None, _NO_BRACKETS)
+    return max(accumulate(1 if each in b"[{" else -1 for each in brackets), default=0)
 
 
 def _parse(line: bytes) -> Any:
