@@ -20,7 +20,8 @@ def main() -> None:
         command_line()
     finally:
         # The work is done: what is left is the end of the interpreter, which would answer with a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _open_closed_streams() -> None:

@@ -20,8 +20,8 @@ _DAMAGED = "`paraphina-wh repair` makes damaged files anew from their sources, a
 # What helps where `repair` has nothing to do.
 _HINTS = (
     ({"foreign", "orphaned"}, "move what is foreign away; `paraphina-wh gc --delete` removes what is orphaned"),
-    ({"broken"}, "move the file away: what it says is told anew with the next `drift promote`, or run"),
-    ({"condensed", "source"}, "`paraphina-wh forget` the runs, then `paraphina-wh ingest` their sources"),
+    ({"broken"}, "bring it back from a backup; promoted.json and files of experiments/ may be moved away instead"),
+    ({"condensed", "source"}, "where the source is still there: `paraphina-wh forget` the run, then `ingest` it again"),
 )
 _UNRECORDED = (
     "records are gone: bring the folder `commits` back; or `paraphina-wh repair --adopt` takes files as they are"
