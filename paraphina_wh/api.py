@@ -20,7 +20,7 @@ from paraphina_wh.quarantine import list_quarantine
 from paraphina_wh.query import NO_LIMITS, Limits, run_query
 from paraphina_wh.rerun import Rerun, rerun
 from paraphina_wh.summary import Summary, summarise
-from paraphina_wh.warehouse import Warehouse, locate
+from paraphina_wh.warehouse import Warehouse, check_local, locate
 
 
 class OpenWarehouse:
@@ -93,6 +93,8 @@ class OpenWarehouse:
         Raises: WarehouseError (exit code 2) for a path that is not there; rejected files are in the report.
         """
         named = [paths] if isinstance(paths, str | Path) else list(paths)
+        for path in named:
+            check_local(path)
         return ingest_paths(self.warehouse, [self.warehouse.root / path for path in named], options, jobs=jobs)
 
     def run(self, experiment: str | Path, options: RunOptions | None = None) -> Ran:

@@ -136,14 +136,17 @@ def _unreadable(error: duckdb.Error) -> WarehouseError:
 
 
 def connect(
-    warehouse: Warehouse, *, threads: int | None = None, views: Sequence[str] | None = None
+    warehouse: Warehouse, *, threads: int | None = None, views: Sequence[str] | None = None, or_empty: bool = False
 ) -> duckdb.DuckDBPyConnection:
-    """Return an in-memory connection with the views; a warehouse that does not exist gives empty ones.
+    """Return an in-memory connection with the views.
 
-    views: names, each after those it reads; all of them by default.
-    Raises: WarehouseError for a folder that may not be read: a glob would leave it out without a word.
+    views: names, each after those it reads; all of them by default. or_empty: a warehouse that does not exist gives
+    empty views, for commands that have something else to go by.
+    Raises: WarehouseError (exit code 2) when there is no warehouse, unless or_empty; one for a folder that may not be read: a glob would leave it out without a word.
     """
     names = views or tuple(view_files())
+    if not or_empty:
+        warehouse.check_exists()
     if warehouse.exists:
         for table in warehouse.tables:
             _check_readable(table, levels=2 if table == warehouse.telemetry and "ticks" in names else 1)

@@ -41,7 +41,7 @@ def describe_view(warehouse: Warehouse, view: str) -> pl.DataFrame:
     Raises: WarehouseError (exit code 2) listing the views when there is none of this name.
     """
     catalog.check_view(view)
-    with catalog.connect(warehouse, views=catalog.views_named_in(view)) as connection:
+    with catalog.connect(warehouse, views=catalog.views_named_in(view), or_empty=True) as connection:
         columns = connection.execute(f'DESCRIBE "{view}"').fetchall()
     promoted = promoted_meanings(view, warehouse.path)
     return pl.DataFrame(

@@ -14,7 +14,6 @@ from paraphina_wh import commit, formats
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.sandbox import statement
 from paraphina_wh.sandbox.apart import answered_apart
-from paraphina_wh.sandbox.confined import readable
 from paraphina_wh.sandbox.here import answered_here
 from paraphina_wh.sandbox.limits import NO_LIMITS, Limits, share_of
 from paraphina_wh.sandbox.rows import Rows
@@ -49,19 +48,21 @@ class Answer:
 def open_query(warehouse: Warehouse, sql: str, limits: Limits = NO_LIMITS) -> Iterator[Answer]:
     """Start a query and give its answer; it can be read inside the `with` block alone.
 
-    Raises: WarehouseError, with exit code 2 when the text is not one statement that reads, and with exit
-    code 1 when it fails or passes a limit, also while the answer is read.
+    Raises: WarehouseError, with exit code 2 when there is no warehouse, or the text is not one statement that reads,
+    and with exit code 1 when it fails or passes a limit, also while the answer is read.
     """
     statement.check_text(sql)
     if limits.untrusted:
+        warehouse.check_exists()
         with answered_apart(warehouse, sql, limits) as rows:
             yield Answer(rows)
         return
     checked = statement.checked(sql)
+    warehouse.check_exists()
     with tempfile.TemporaryDirectory(prefix="paraphina-wh-", ignore_cleanup_errors=True) as name:
         private = Path(name)
         share = share_of(limits, private)
-        with answered_here(readable(warehouse, private), checked, share, limits.timeout_s) as rows:
+        with answered_here(warehouse, checked, share, limits.timeout_s) as rows:
             yield Answer(rows)
 
 

@@ -23,6 +23,8 @@ LONGEST_NAME_BYTES = 255
 _BATCH_TIME = "%Y%m%dT%H%M%S.%fZ"
 _TICK = timedelta(microseconds=1)
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+# Also as a Path shows it, with one slash.
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _NUMBER_OR_DATE = re.compile(
     r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|\d{4}-\d{1,2}-\d{1,2}([T ].*)?|true|false", re.IGNORECASE
 )
@@ -89,8 +91,52 @@ class Warehouse:
 
     @property
     def exists(self) -> bool:
-        """Tell whether the folder has been set up."""
-        return (self.path / "FORMAT").is_file()
+        """Tell whether the folder has been set up.
+
+        Raises: WarehouseError when FORMAT is lost or damaged: all that lies there would pass for an empty warehouse;
+                with exit code 2 when it tells of another format.
+        """
+        damage = self.format_damage()
+        if damage:
+            raise WarehouseError(damage, "`paraphina-wh repair` puts it back, where the rest is whole")
+        return (self.path / "FORMAT").exists()
+
+    def check_exists(self) -> None:
+        """Raise a WarehouseError (exit code 2) when there is no warehouse: there is nothing to read from."""
+        if not self.exists:
+            raise WarehouseError(
+                f"no warehouse in {self.path}",
+                "name it with --root or --warehouse; `paraphina-wh ingest PATH` or `paraphina-wh run exp13` creates it",
+                exit_code=2,
+            )
+
+    def format_damage(self) -> str:
+        """Return what is wrong with FORMAT, the file that makes a folder a warehouse; nothing when it is right.
+
+        Raises: WarehouseError when it cannot be read, with exit code 2 when it tells of another format.
+        """
+        file = self.path / "FORMAT"
+        try:
+            version = file.read_text(errors="replace").partition("\n")[0].strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{file} is gone, and the folder holds data" if self._holds_data() else ""
+        except IsADirectoryError:
+            return f"{file} is damaged: it is a folder"
+        except OSError as error:
+            raise WarehouseError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
+        if version == FORMAT:
+            return ""
+        if not (version.isascii() and version.isdecimal()):
+            return f"{file} is damaged: it holds no number of a format"
+        raise WarehouseError(
+            f"{self.path} has format {version!r}, this program knows {FORMAT!r}",
+            "use the paraphina-wh version that wrote it, or another folder with --warehouse",
+            exit_code=2,
+        )
+
+    def _holds_data(self) -> bool:
+        """Tell whether a table has more than the zero-row file that is written before FORMAT."""
+        return any(not folder.name.endswith("=any") for table in self.tables for folder in table.glob("*=*"))
 
     def ticks_file(self, profile: str, label: str, run_id: str) -> Path:
         """Return where the ticks of a run lie."""
@@ -145,6 +191,8 @@ def locate(root: str | Path | None = None, warehouse: str | Path | None = None) 
     Raises: WarehouseError (exit code 2) when ROOT does not exist, the warehouse has an unknown format, or a path
             holds what is no text or what DuckDB does not read as part of a name.
     """
+    for given in filter(None, (root, warehouse, *map(os.environ.get, ("PARAPHINA_WH_ROOT", "PARAPHINA_WH_WAREHOUSE")))):
+        check_local(given)
     base = Path(os.path.abspath(root or os.environ.get("PARAPHINA_WH_ROOT") or "."))
     _check_text(base, "--root")
     if not base.is_dir():
@@ -155,9 +203,20 @@ def locate(root: str | Path | None = None, warehouse: str | Path | None = None) 
     _check_path(found.path)
     if found.path.exists() and not found.path.is_dir():
         raise WarehouseError(f"not a folder: {found.path}", "name a folder with --warehouse", exit_code=2)
-    if found.exists:
-        _check_format(found)
+    # Damage is told by whatever reads or writes there; `check` and `repair` deal with it.
+    found.format_damage()
     return found
+
+
+def check_local(path: str | Path) -> None:
+    """Raise a WarehouseError (exit code 2) for an address such as s3://bucket: a folder of that name is not meant."""
+    scheme = _ADDRESS.match(str(path))
+    if scheme:
+        raise WarehouseError(
+            f"{path}: {scheme[1]} addresses cannot be read or written",
+            "name a file or folder of this machine; a local one of this name is ./" + str(path),
+            exit_code=2,
+        )
 
 
 def _check_text(path: Path, option: str) -> None:
@@ -173,16 +232,6 @@ def _check_path(path: Path) -> None:
         raise WarehouseError(
             f"the warehouse cannot lie in {path}: DuckDB does not take {found!r} for part of a folder name",
             "rename the folder, or name another with --warehouse",
-            exit_code=2,
-        )
-
-
-def _check_format(warehouse: Warehouse) -> None:
-    version = (warehouse.path / "FORMAT").read_text(errors="replace").partition("\n")[0].strip()
-    if version != FORMAT:
-        raise WarehouseError(
-            f"{warehouse.path} has format {version!r}, this program knows {FORMAT!r}",
-            "use the paraphina-wh version that wrote it, or another folder with --warehouse",
             exit_code=2,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from paraphina_wh import catalog
 from paraphina_wh.cli import main
 from paraphina_wh.warehouse import Warehouse, locate
 from tests.torture.figures import PROPERTY, Figure, table
@@ -53,6 +55,21 @@ def tiny_run() -> Path:
 def warehouse(tmp_path: Path) -> Warehouse:
     """Return a warehouse below an empty ROOT; nothing has been written yet."""
     return locate(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def set_up_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a warehouse folder without runs, to be copied."""
+    made = locate(tmp_path_factory.mktemp("set_up"))
+    catalog.set_up(made)
+    return made.path
+
+
+@pytest.fixture
+def empty_warehouse(warehouse: Warehouse, set_up_once: Path) -> Warehouse:
+    """Return the warehouse of the test, set up: queries answer, from no runs."""
+    shutil.copytree(set_up_once, warehouse.path)
+    return warehouse
 
 
 @pytest.fixture

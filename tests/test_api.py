@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import paraphina_wh as wh
+from paraphina_wh.errors import WarehouseError
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +113,12 @@ def test_a_missing_root_is_an_error_with_a_next_step(tmp_path: Path) -> None:
     assert (error.value.exit_code, "--root" in error.value.hint) == (2, True)
 
 
-def test_an_empty_folder_is_an_empty_warehouse_and_stays_empty(tmp_path: Path) -> None:
-    assert wh.open(tmp_path).view("runs").is_empty()
+def test_a_folder_without_a_warehouse_answers_nothing_and_stays_empty(tmp_path: Path) -> None:
+    opened = wh.open(tmp_path)
+    for ask in (lambda: opened.sql("SELECT 1"), lambda: opened.view("runs"), opened.ticks, opened.drift):
+        with pytest.raises(WarehouseError, match="no warehouse in ") as caught:
+            ask()
+        assert caught.value.exit_code == 2
     assert list(tmp_path.iterdir()) == []
 
 

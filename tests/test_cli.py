@@ -95,6 +95,7 @@ def test_an_error_is_two_lines_and_a_traceback_only_with_debug(invoke: Invoke) -
     assert (plain.exit_code, debug.exit_code) == (2, 2)
 
 
+@pytest.mark.usefixtures("empty_warehouse")
 def test_root_and_warehouse_are_options_or_environment(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     message = "error: no such folder: /nowhere\nhint: name an existing folder with --root\n"
     assert invoke("--root", "/nowhere", "status").stderr == message
@@ -171,6 +172,7 @@ def interrupted_after(module: str, folder: Path) -> tuple[int, list[str]]:
     return process.returncode, [text for text in talk.splitlines() if text and not text.startswith("import time:")]
 
 
+@pytest.mark.usefixtures("empty_warehouse")
 def test_ctrl_c_while_libraries_load_ends_like_any_other(tmp_path: Path) -> None:
     said = ["error: interrupted", "hint: what was committed stays; repeat the same command to go on from there"]
     moments = ("click._compat", "paraphina_wh.cli", "numpy._core", "pyarrow.lib", "polars._reexport", "_duckdb")
@@ -192,6 +194,7 @@ def test_ctrl_c_while_libraries_load_ends_like_any_other(tmp_path: Path) -> None
         ("chek 2> /dev/full", 2, ""),
     ],
 )
+@pytest.mark.usefixtures("empty_warehouse")
 def test_streams_that_are_closed_or_full(tmp_path: Path, arguments: str, code: int, said: str) -> None:
     shell = f"{sys.executable} -m paraphina_wh {arguments}"
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)

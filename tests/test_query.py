@@ -23,6 +23,9 @@ from paraphina_wh.query import Limits, run_query, write_query
 from paraphina_wh.warehouse import Warehouse, locate
 from tests.conftest import Command, Invoke
 
+# A query needs a warehouse; it need not hold runs.
+pytestmark = pytest.mark.usefixtures("empty_warehouse")
+
 ENDLESS = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE hash(a.range + b.range) = 0"
 
 
@@ -83,10 +86,9 @@ def test_other_statements_that_read_are_answered(warehouse: Warehouse, sql: str)
     assert len(run_query(warehouse, sql)) > 0
 
 
-def test_an_empty_warehouse_answers_and_is_not_created(invoke: Invoke, tmp_path: Path) -> None:
+def test_an_empty_warehouse_answers(invoke: Invoke) -> None:
     result = invoke("query", "SELECT count(*) AS n FROM ticks", "--format", "csv")
     assert (result.stdout, result.exit_code) == ("n\n0\n", 0)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_statement_may_come_from_a_file_or_from_stdin(invoke: Invoke, tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_a_query_that_fails_on_its_way_exits_1_and_leaves_no_file(invoke: Invoke
     sql = "SELECT CASE WHEN range = 90000 THEN 'x' ELSE '1' END::INT AS n FROM range(100000)"
     result = invoke("query", sql, "-o", "out.parquet")
     assert result.stderr.startswith("error: Could not convert string 'x' to INT32\nhint: ")
-    assert (result.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert (result.exit_code, list(tmp_path.iterdir())) == (1, [tmp_path / "warehouse"])
 
 
 def test_a_query_stops_at_its_time_limit(invoke: Invoke) -> None:
@@ -333,7 +335,7 @@ def test_a_file_gets_the_whole_answer(invoke: Invoke, tmp_path: Path, ending: st
     assert (result.stdout, result.stderr, result.exit_code) == ("", f"50000 rows written to {path}\n", 0)
     rows = duckdb.execute(f"SELECT count(*), sum(n), min(s), max(s) FROM '{path}'").fetchall()
     assert rows == [(50000, 49999 * 25000, "é", "é")]
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "warehouse"]
 
 
 def test_a_file_without_rows_keeps_its_columns(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ DQ = ("pnl_sum", "inventory_sum", "dollar_delta", "basis", "basis_gross")
 DQ_OF_LISTS = ("realised_fills", "order_count", "t_contiguous", "kill")
 
 
+@pytest.mark.usefixtures("empty_warehouse")
 def test_an_empty_warehouse(invoke: Invoke) -> None:
     result = invoke("status", "--format", "json")
     assert json.loads(result.stdout) == {
@@ -118,6 +119,7 @@ def test_problems(rows: list[dict[str, Any]], problems: list[tuple[str, str, str
     assert found == problems
 
 
+@pytest.mark.usefixtures("empty_warehouse")
 def test_each_section_has_its_place_in_every_form(invoke: Invoke) -> None:
     markdown = invoke("status", "--format", "markdown").stdout
     assert [text[3:] for text in markdown.splitlines() if text.startswith("## ")] == list(SECTIONS)

@@ -66,10 +66,8 @@ def _files(paths: tuple[Path, ...], max_errors: int) -> int:
 
 def _warehouse(warehouse: Warehouse, deep: bool, style: str) -> int:
     from paraphina_wh.maintenance.deep import Recount, check_deeply
-    from paraphina_wh.maintenance.exclusive import check_exists
     from paraphina_wh.maintenance.integrity import check_warehouse
 
-    check_exists(warehouse)
     with progress(label="check") as bar:
         found = check_warehouse(warehouse, bar.set_total, bar.advance)
     if deep and not found.is_readable(warehouse.runs):

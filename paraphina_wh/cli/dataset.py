@@ -46,7 +46,7 @@ def new(warehouse: Warehouse) -> None:
 
 
 @click.command()
-@click.argument("dataset", metavar="DATASET")
+@click.argument("dataset", type=click.Path(), metavar="DATASET")
 @examples("paraphina-wh dataset seal v001")
 @pass_warehouse
 def seal(warehouse: Warehouse, dataset: str) -> None:
@@ -83,8 +83,8 @@ def list_(warehouse: Warehouse, style: str) -> None:
 
 
 @click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", type=click.Path(), metavar="A")
+@click.argument("b", type=click.Path(), metavar="B")
 @click.option("--level", type=float, default=0.95, show_default=True, help="Confidence of the intervals, two-sided.")
 @format_option
 @examples("paraphina-wh dataset diff v001 v002 --level 0.99")
@@ -104,7 +104,7 @@ def diff(warehouse: Warehouse, a: str, b: str, level: float, style: str) -> None
 
 
 @click.command()
-@click.argument("dataset", metavar="DATASET")
+@click.argument("dataset", type=click.Path(), metavar="DATASET")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead.")
 @examples("paraphina-wh dataset restore v001", "paraphina-wh dataset restore v001 -o as_taken_in.jsonl")
 @pass_warehouse

@@ -88,7 +88,7 @@ def _print_evidence(alignment: Alignment) -> None:
 
 
 @click.command()
-@click.option("--dataset", metavar="FILE", help="Dataset file; by default the newest version.")
+@click.option("--dataset", type=click.Path(), metavar="FILE", help="Dataset file; by default the newest version.")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Folder for the CSVs; by default the contract's.")
 @level_option
 @gate_option

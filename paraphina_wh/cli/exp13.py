@@ -26,9 +26,14 @@ _SPEC = find_experiment("exp13").spec
 @click.command()
 @grid_options(_SPEC, "--runs-per-profile")
 @click.option("--label-prefix", default="exp13", show_default=True, help="Start of the labels.")
-@click.option("--dataset", metavar="FILE", help="Dataset to append to; by default the newest version.")
 @click.option(
-    "--presets", metavar="FILE|tuned", help="Run each profile with the knobs of its preset; tuned: what exp12 wrote."
+    "--dataset", type=click.Path(), metavar="FILE", help="Dataset to append to; by default the newest version."
+)
+@click.option(
+    "--presets",
+    type=click.Path(),
+    metavar="FILE|tuned",
+    help="Run each profile with the knobs of its preset; tuned: what exp12 wrote.",
 )
 @engine_options(_SPEC.timeout_sec)
 @click.option("--dry-run", is_flag=True, help="Print the runs and what would be done, and stop.")

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from paraphina_wh.escape import is_utf8
-from paraphina_wh.warehouse import Warehouse, locate
+from paraphina_wh.warehouse import Warehouse, check_local, locate
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,12 +64,14 @@ def _check_texts(context: click.Context) -> None:
     """Raise a usage error for an argument that is not UTF-8: no table, label or JSON could hold it.
 
     Any number of paths, as a shell's `*` gives them, is another matter: the command judges each file by itself.
+    Raises: WarehouseError for an address in the place of a path.
     """
     for param in context.command.params:
-        if isinstance(param.type, click.Path) and param.nargs == -1:
-            continue
+        is_path = isinstance(param.type, click.Path)
         for text in _texts(context.params.get(param.name or "")):
-            if not is_utf8(text):
+            if is_path:
+                check_local(text)
+            if not (is_path and param.nargs == -1) and not is_utf8(text):
                 raise click.BadParameter(f"not UTF-8: {text}", context, param)
 
 

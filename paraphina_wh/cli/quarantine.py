@@ -148,7 +148,12 @@ def _with_start(frame: pl.DataFrame) -> pl.DataFrame:
 @click.argument("run_ids", nargs=-1, metavar="[RUN]...")
 @_label_option
 @click.option("--all", "every", is_flag=True, help="Every run in the list, but for those with a cut-off tail alone.")
-@click.option("--lines", metavar="FILE", help="Corrected lines of the one run, as `show --format jsonl` writes them.")
+@click.option(
+    "--lines",
+    type=click.Path(),
+    metavar="FILE",
+    help="Corrected lines of the one run, as `show --format jsonl` writes them.",
+)
 @format_option
 @examples(
     "paraphina-wh quarantine replay 3f2a",

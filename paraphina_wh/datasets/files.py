@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from paraphina_wh.warehouse import Warehouse, hive_folder
+from paraphina_wh.warehouse import Warehouse, check_local, hive_folder
 
 _VERSION = re.compile(r"research_dataset_v(\d+)\.jsonl")
 _SHORT_NAME = re.compile(r"(?:research_dataset_)?v(\d+)")
@@ -25,6 +25,7 @@ def dataset_file(warehouse: Warehouse, dataset: str | Path | None) -> Path:
     """
     if dataset is None:
         return default_dataset(warehouse)
+    check_local(dataset)
     path = Path(os.path.normpath(warehouse.root / dataset))
     if path.exists():
         return path

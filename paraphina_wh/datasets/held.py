@@ -90,7 +90,7 @@ def check_unchanged(connection: DuckDBPyConnection, dataset: LockedFile, held: H
 @steady
 def check_file(warehouse: Warehouse, file: Path) -> None:
     """Raise a WarehouseError when a dataset file was edited, or when its name stands for another file."""
-    with locked(file, write=False) as dataset, connect(warehouse, views=("dataset_rows",)) as connection:
+    with locked(file, write=False) as dataset, connect(warehouse, views=("dataset_rows",), or_empty=True) as connection:
         held = held_of(connection, file.stem)
         check_name(warehouse, file, held)
         check_unchanged(connection, dataset, held)
@@ -105,7 +105,7 @@ def checked_content(warehouse: Warehouse, file: Path) -> bytes:
     """
     if not file.is_file() or not (warehouse.exists or is_sealed(file)):
         return file.read_bytes()
-    with connect(warehouse, views=("dataset_rows",)) as connection:
+    with connect(warehouse, views=("dataset_rows",), or_empty=True) as connection:
         held = _held_of_file(warehouse, connection, file)
         if not (held.line_no or is_sealed(file)):
             return file.read_bytes()

@@ -45,7 +45,8 @@ def list_datasets(warehouse: Warehouse) -> Listing:
 
     Lines that the warehouse has not taken in yet count; of an edited or a missing file count those it holds.
     """
-    with connect(warehouse, views=("dataset_rows",)) as connection:
+    # Files of older tools may lie at ROOT before there is a warehouse.
+    with connect(warehouse, views=("dataset_rows",), or_empty=bool(versions_in(warehouse.root))) as connection:
         connection.execute(f"CREATE TEMP TABLE listed_lines AS SELECT dataset, {_LISTED} FROM dataset_rows")
         found = [_examine(warehouse, connection, file) for file in _files(warehouse, connection)]
         rows = pl.DataFrame([row for row, _ in found], schema=_FILES)

@@ -77,6 +77,8 @@ def export_artefact(warehouse: Warehouse, what: str, options: ExportOptions | No
     Raises: WarehouseError when the warehouse lacks what an artefact is made of; `all` leaves it out instead.
     """
     options = options or ExportOptions()
+    if what == "all":
+        warehouse.check_exists()
     if options.out is not None:
         warehouse.check_target(options.out)
     done = Exported()
@@ -155,6 +157,7 @@ def _dataset(warehouse: Warehouse, options: ExportOptions, done: Exported) -> No
             export_dataset(warehouse, selection=options.selection, allow_mixed=options.allow_mixed, out=options.out)
         )
         return
+    warehouse.check_exists()
     file = open_dataset(warehouse, options.dataset)
     done.appended = append_research_rows(warehouse, file, selection=options.selection, allow_mixed=options.allow_mixed)
     done.written.append(done.appended.file)

@@ -119,7 +119,7 @@ def _left_over(
 
 @steady
 def _withdrawn(warehouse: Warehouse) -> set[tuple[str, str]]:
-    with connect(warehouse, views=("run_ledger",)) as connection:
+    with connect(warehouse, views=("run_ledger",), or_empty=True) as connection:
         rows = connection.execute("SELECT profile, label FROM run_ledger WHERE event = 'withdrawn'").fetchall()
     return {(profile, label) for profile, label in rows}
 
@@ -238,7 +238,7 @@ def _held(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> dict[tuple[str
 
 @steady
 def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[_Held]:
-    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+    with connect(warehouse, views=("run_ledger", "runs"), or_empty=True) as connection:
         rows = connection.execute(
             "SELECT profile, label, run_id, status, plan_key FROM runs "
             "JOIN (SELECT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "

@@ -17,7 +17,7 @@ def exclusive(warehouse: Warehouse) -> Iterator[None]:
 
     Raises: WarehouseError when another process holds it; with exit code 2 when there is no warehouse.
     """
-    check_exists(warehouse)
+    warehouse.check_exists()
     with ExitStack() as lock:
         try:
             lock.enter_context(commit.held(warehouse.path, fcntl.LOCK_EX | fcntl.LOCK_NB))
@@ -26,13 +26,3 @@ def exclusive(warehouse: Warehouse) -> Iterator[None]:
                 f"another compact, gc or repair is at work in {warehouse.path}", "repeat the command when it is done"
             ) from error
         yield
-
-
-def check_exists(warehouse: Warehouse) -> None:
-    """Raise a WarehouseError (exit code 2) when there is no warehouse."""
-    if not warehouse.exists:
-        raise WarehouseError(
-            f"no warehouse in {warehouse.path}",
-            "name it with --root or --warehouse; the first ingest or run creates it",
-            exit_code=2,
-        )

@@ -91,7 +91,13 @@ def check_warehouse(
 
     Others may go on working: what changed meanwhile is looked at twice. on_plan is told the number of files to read,
     on_file is called after each.
+    Raises: WarehouseError (exit code 2) when there is no warehouse.
     """
+    if damage := warehouse.format_damage():
+        # Without it nothing else can be asked for.
+        problem = "changed" if (warehouse.path / "FORMAT").exists() else "missing"
+        return Integrity([Finding(problem, "FORMAT", damage, "what makes the folder a warehouse")])
+    warehouse.check_exists()
     records, found = read_records(warehouse), Integrity()
     on_plan(len(records.files))
     found.findings += _damaged_records(warehouse, records)

@@ -26,7 +26,7 @@ from paraphina_wh.maintenance.places import damaged_folder, is_schema
 from paraphina_wh.maintenance.reading import runs_told
 from paraphina_wh.maintenance.source import NoSourceError
 from paraphina_wh.records import Record, StoredFile, fold, read_records
-from paraphina_wh.warehouse import Warehouse, new_batch
+from paraphina_wh.warehouse import FORMAT, Warehouse, new_batch
 
 RESTORED: Final = "restored"
 REMOVED: Final = "removed"
@@ -67,16 +67,28 @@ def repair(
     that cannot be made anew, for good.
     Raises: WarehouseError when another maintenance command is at work, or the disk does not take a file; repeat it.
     """
+    done = _restore_format(warehouse)
     with exclusive(warehouse), _disk_errors(warehouse):
         commit.settle(warehouse)
         work = _Repair(warehouse, adopt, on_file)
-        done = work.put_records_aside()
+        done += work.put_records_aside()
         findings = [each for each in check_warehouse(warehouse).findings if each.problem not in _NO_FILES]
         on_plan(len(findings))
         done += work.run(findings)
         work.forget_what_answers_for_nothing()
         work.remove_stale_copies()
         return [work.give_up(each) if give_up and each.result == QUARANTINED else each for each in done]
+
+
+def _restore_format(warehouse: Warehouse) -> list[Repaired]:
+    """Write FORMAT anew, without which the folder is no warehouse; there is but one format so far."""
+    damage, file = warehouse.format_damage(), warehouse.path / "FORMAT"
+    if not damage:
+        return []
+    if file.is_dir():
+        raise WarehouseError(damage, "move it away, then repeat `paraphina-wh repair`")
+    commit.write_atomically(file, f"{FORMAT}\n".encode())
+    return [Repaired(RESTORED, "FORMAT", damage, "what makes the folder a warehouse")]
 
 
 @contextmanager

@@ -130,7 +130,10 @@ def mirror(warehouse: Warehouse, records: Records, path: str, batch: str) -> Non
     nothing_held = Warehouse(warehouse.root, warehouse.path / "nothing")
     with commit.staging(warehouse, batch) as staging:
         source = identical_source(warehouse, made_of, staging)
-        with locked(source, write=False) as file, catalog.connect(nothing_held, views=("dataset_rows",)) as connection:
+        with (
+            locked(source, write=False) as file,
+            catalog.connect(nothing_held, views=("dataset_rows",), or_empty=True) as connection,
+        ):
             take_in(warehouse, connection, file)
     commit.write_record(warehouse, Record(batch, drops=before))
     for held in before:

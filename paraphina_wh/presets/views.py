@@ -44,7 +44,7 @@ class Sweep:
 @steady
 def latest_sweep(warehouse: Warehouse, experiment: str) -> Sweep | None:
     """Return the latest sweep of an experiment; None when no run of it ended well."""
-    with connect(warehouse, threads=1, views=_RUN_VIEWS) as connection:
+    with connect(warehouse, threads=1, views=_RUN_VIEWS, or_empty=True) as connection:
         runs: pl.DataFrame = connection.sql(_SWEEP, params={"experiment": experiment}).pl()
     return None if runs.is_empty() else Sweep(experiment, runs)
 

@@ -25,7 +25,6 @@ import pyarrow as pa
 
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.sandbox import exchange
-from paraphina_wh.sandbox.confined import readable
 from paraphina_wh.sandbox.failure import RAISE_MEMORY, too_long
 from paraphina_wh.sandbox.limits import UNTRUSTED_MEMORY, UNTRUSTED_TIMEOUT_S, Limits, memory_bytes
 from paraphina_wh.sandbox.order import READY, Complaint, Order
@@ -52,8 +51,7 @@ def answered_apart(warehouse: Warehouse, sql: str, limits: Limits) -> Iterator[R
     timeout_s = UNTRUSTED_TIMEOUT_S if limits.timeout_s is None else limits.timeout_s
     memory = memory_bytes(limits.memory or UNTRUSTED_MEMORY)
     with tempfile.TemporaryDirectory(prefix="paraphina-wh-") as name, _process(Path(name)) as process:
-        there = readable(warehouse, Path(name))
-        _tell(process, Order(str(there.root), str(there.path), sql, timeout_s, memory))
+        _tell(process, Order(str(warehouse.root), str(warehouse.path), sql, timeout_s, memory))
         yield _Answer(process, timeout_s, memory).rows()
 
 

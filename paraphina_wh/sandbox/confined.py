@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import duckdb
 
@@ -34,15 +33,6 @@ def confined(warehouse: Warehouse, statement: Checked, share: Share) -> Iterator
         # A query that could not be stopped keeps its connection: see watch.py.
         with suppress(duckdb.Error):
             connection.close()
-
-
-def readable(warehouse: Warehouse, private: Path) -> Warehouse:
-    """Return the warehouse, or an empty one in a private folder when it has not been set up: a query creates none."""
-    if warehouse.exists:
-        return warehouse
-    empty = Warehouse(private, private / "warehouse")
-    catalog.set_up(empty)
-    return empty
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, share: Share) -> None:
