@@ -15,6 +15,7 @@ from paraphina_wh.experiments.experiment import Ran, run_experiment
 from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import find_experiment
 from paraphina_wh.ingest import Options, Report, ingest_paths
+from paraphina_wh.known import TIERS, check_profile
 from paraphina_wh.maintenance.integrity import check_warehouse
 from paraphina_wh.quarantine import list_quarantine
 from paraphina_wh.query import NO_LIMITS, Limits, run_query
@@ -50,9 +51,12 @@ class OpenWarehouse:
 
         One row per tick; columns as in the view `ticks`, profile and label as text. Filters on profile and
         label read only the matching files.
+        Raises: WarehouseError (exit code 2) for a profile that is no tier, and that no run has.
         """
         columns = self.sql("SELECT * FROM ticks WHERE false")
         live = self.sql("SELECT profile, label, run_id FROM runs WHERE num_ticks IS NOT NULL")
+        if profile is not None:
+            check_profile(profile, dict.fromkeys((*TIERS, *live["profile"])))
         wanted = [
             self.warehouse.ticks_file(*run)
             for run in live.iter_rows()

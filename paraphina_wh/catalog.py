@@ -142,7 +142,8 @@ def connect(
 
     views: names, each after those it reads; all of them by default. or_empty: a warehouse that does not exist gives
     empty views, for commands that have something else to go by.
-    Raises: WarehouseError (exit code 2) when there is no warehouse, unless or_empty; one for a folder that may not be read: a glob would leave it out without a word.
+    Raises: WarehouseError (exit code 2) when there is no warehouse, unless or_empty; one for a folder that may not be
+            read: a glob would leave it out without a word.
     """
     names = views or tuple(view_files())
     if not or_empty:

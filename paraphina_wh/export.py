@@ -12,7 +12,7 @@ from paraphina_wh.catalog import connect, steady
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.datasets import append_research_rows, open_dataset, research_lines
 from paraphina_wh.datasets.rows import ALL_ROWS, Selection
-from paraphina_wh.errors import WarehouseError
+from paraphina_wh.known import no_runs
 from paraphina_wh.summary import Summary, summary_text
 from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse
@@ -74,15 +74,13 @@ def export_summary(warehouse: Warehouse, summary: Summary, *, out: Path | None =
 def export_runs(warehouse: Warehouse, experiment: str, *, out: Path | None = None) -> Path:
     """Write all columns of `runs` for an experiment as CSV, by default `runs/<experiment>/<experiment>_runs.csv`.
 
-    Raises: WarehouseError when the warehouse holds no run of the experiment, with those it does hold.
+    Raises: WarehouseError (exit code 2) when the warehouse holds no run of the experiment.
     """
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         query = "SELECT * FROM runs WHERE experiment = $experiment ORDER BY label, run_id"
         rows: pl.DataFrame = connection.sql(query, params={"experiment": experiment}).pl()
         if rows.is_empty():
-            known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
-            names = ", ".join(name for (name,) in known)
-            raise WarehouseError(f"no runs of experiment {experiment!r}", f"experiments: {names or 'none yet'}")
+            raise no_runs(connection, experiment)
     # An experiment may be named by a foreign sidecar: whatever it says, it stays one part of the path.
     part = quote(experiment, safe="") if experiment.strip(".") else experiment.replace(".", "%2E")
     return _write(out or warehouse.root / "runs" / part / f"{part}_runs.csv", csv_bytes(rows))

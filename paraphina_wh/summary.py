@@ -13,6 +13,7 @@ from paraphina_wh.datasets import dataset_file, read_dataset
 from paraphina_wh.datasets.read import count_reference_runs, count_skipped
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.escape import printable
+from paraphina_wh.known import TIERS, check_profile
 from paraphina_wh.warehouse import Warehouse
 
 REFERENCE_NOTE = "engine: reference — not evidence about the real engine"
@@ -48,11 +49,16 @@ def summarise(
     """Summarise the runs of a dataset file that hold final_pnl, max_drawdown and num_ticks.
 
     profile: exactly this profile. label_contains: a plain piece of the label. limit: best runs to list.
-    Raises: WarehouseError when the file is missing (exit code 2), was edited, or no run is left.
+    Raises: WarehouseError when the file is missing or the profile unknown (exit code 2), was edited, or no run is left.
     """
     file = dataset_file(warehouse, dataset)
     with read_dataset(file, warehouse) as connection:
         skipped = count_skipped(connection, "is_complete")
+        if profile is not None:
+            rows = connection.execute(
+                "SELECT DISTINCT profile FROM dataset_rows WHERE is_complete ORDER BY 1"
+            ).fetchall()
+            check_profile(profile, dict.fromkeys((*TIERS, *(name for (name,) in rows if name is not None))))
         connection.execute(
             "DELETE FROM dataset_lines WHERE NOT (is_complete"
             " AND coalesce(profile = $profile, $profile IS NULL)"

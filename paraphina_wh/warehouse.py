@@ -191,13 +191,14 @@ def locate(root: str | Path | None = None, warehouse: str | Path | None = None) 
     Raises: WarehouseError (exit code 2) when ROOT does not exist, the warehouse has an unknown format, or a path
             holds what is no text or what DuckDB does not read as part of a name.
     """
-    for given in filter(None, (root, warehouse, *map(os.environ.get, ("PARAPHINA_WH_ROOT", "PARAPHINA_WH_WAREHOUSE")))):
-        check_local(given)
-    base = Path(os.path.abspath(root or os.environ.get("PARAPHINA_WH_ROOT") or "."))
+    named = root or os.environ.get("PARAPHINA_WH_ROOT") or "."
+    path = warehouse or os.environ.get("PARAPHINA_WH_WAREHOUSE") or Path(named, "warehouse")
+    check_local(named)
+    check_local(path)
+    base = Path(os.path.abspath(named))
     _check_text(base, "--root")
     if not base.is_dir():
         raise WarehouseError(f"no such folder: {base}", "name an existing folder with --root", exit_code=2)
-    path = warehouse or os.environ.get("PARAPHINA_WH_WAREHOUSE") or base / "warehouse"
     found = Warehouse(base, Path(os.path.abspath(path)))
     _check_text(found.path, "--warehouse")
     _check_path(found.path)

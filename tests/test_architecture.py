@@ -23,9 +23,9 @@ LAYERS = [
         *("ingest", "engine", "datasets", "presets", "rerun", "export", "summary", "alignment", "evidence"),
         *("query", "sandbox", "check", "status", "dictionary", "quarantine", "maintenance", "drift"),
     ],
-    ["catalog", "sidecar", "ledger", "tables", "candidates", "promoted", "tick_views"],
+    ["catalog", "sidecar", "ledger", "tables", "candidates", "promoted", "tick_views", "known"],
     ["warehouse", "telemetry", "commit", "records", "failpoints", "formats", "text"],
-    ["errors", "escape", "interrupt", "duck", "scratch"],
+    ["errors", "escape", "interrupt", "duck", "scratch", "nearest"],
 ]
 # The embedded engine is a program of its own: others start it, none imports it but to name it.
 APART = "reference_engine"

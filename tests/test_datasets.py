@@ -422,7 +422,7 @@ def test_views_on_datasets_keep_to_sql_that_other_engines_run(view: str) -> None
 @pytest.mark.parametrize("view", ["dataset_rows", "research_summary", "run_ranking"])
 def test_every_column_of_the_views_has_a_line_of_its_own(root: Warehouse, view: str) -> None:
     documented = re.findall(r"^--   (\w+) +\| \S+ +\| .+$", view_files()[view].read_text(), re.MULTILINE)
-    with connect(root, views=views_named_in(view)) as connection:
+    with connect(root, views=views_named_in(view), or_empty=True) as connection:
         columns = [name for name, *_ in connection.execute(f"DESCRIBE {view}").fetchall()]
 
     assert documented == columns

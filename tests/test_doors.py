@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from paraphina_wh.errors import WarehouseError
 from paraphina_wh.warehouse import Warehouse, locate
 from tests.conftest import PROJECT, Invoke
 from tests.records import run_of
-from tests.telemetry_maker import ask, ingest, write
+from tests.telemetry_maker import ask, ingest, sidecar, write
 
 READERS = (
     *("status", "compact", "gc", "repair", "check", "drift", "drift promote x", "forget x", "rerun x"),
@@ -154,3 +155,167 @@ def test_the_python_api_takes_no_address_either(filled: Warehouse, monkeypatch: 
         with pytest.raises(WarehouseError, match="s3 addresses cannot be read") as caught:
             ask_for()
         assert caught.value.exit_code == 2
+
+
+# Profiles
+
+MEANT = "did you mean balanced?; --new-profile if you mean it"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ("ingest in --profile balnced", MEANT),
+        ("ingest in --profile Balanced", MEANT),
+        ("run exp13 --engine reference --profiles balnced --dry-run", MEANT),
+        ("run exp13 --engine reference --profiles conservative,balnced --dataset own.jsonl", MEANT),
+        ("run exp04 --engine reference --profiles x", "exp04_multi_scenario has no values for profile"),
+        ("export dataset --profile balnced", "did you mean balanced?"),
+        ("export dataset --profile balnced -o rows.jsonl", "did you mean balanced?"),
+        ("summary --profile agressive", "did you mean aggressive?"),
+        ("forget --label lab --profile conservativ", "did you mean conservative?"),
+        ("export dataset --profile zzz", "profiles: conservative, balanced, aggressive"),
+    ],
+)
+def test_a_mistyped_profile_is_refused_with_the_one_that_is_meant(
+    invoke: Invoke, filled: Warehouse, arguments: str, hint: str
+) -> None:
+    invoke("export", "dataset")
+    before = sorted(filled.root.rglob("*"))
+    result = invoke(*arguments.split())
+    assert f"hint: {hint}\n" in result.stderr or hint in result.stderr.splitlines()[-2]
+    assert (result.stdout, result.exit_code) == ("", 2)
+    assert sorted(filled.root.rglob("*")) == before
+
+
+def test_a_mistyped_profile_in_an_experiment_file_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    spec = 'name = "night"\nabout = "x"\nprofiles = ["agressive"]\nticks = 3\nrepeats = 1\nmode = "telemetry"\n'
+    write(tmp_path / "night.toml", spec)
+    refused = invoke("run", "night.toml", "--engine", "reference")
+    assert refused.stderr.endswith(
+        "error: unknown profile 'agressive'\nhint: did you mean aggressive?; --new-profile if you mean it\n"
+    )
+    assert (refused.exit_code, (tmp_path / "warehouse").exists()) == (2, False)
+
+
+def test_files_that_name_an_unknown_profile_are_turned_down_one_by_one(warehouse: Warehouse) -> None:
+    folder = warehouse.root / "in"
+    write(folder / "a.jsonl", run_of(2))
+    sidecar(folder / "a", profile="balnced")
+    write(folder / "c_runs.csv", "profile,pnl_total,repeat\nbalnced,1.0,1\n")
+    row = '{"label": "a", "profile": " Balnced", "final_pnl": 1.0, "max_drawdown": 0.0, "num_ticks": 5}\n'
+    write(folder / "research_dataset_v001.jsonl", row)
+    write(folder / "balanced_r1.jsonl", run_of(3))
+    report = ingest(warehouse, folder)
+    assert [(outcome.file, outcome.status, outcome.hint) for outcome in report] == [
+        ("in/a.jsonl", "rejected", MEANT),
+        ("in/balanced_r1.jsonl", "ingested", ""),
+        ("in/c_runs.csv", "rejected", MEANT),
+        ("in/research_dataset_v001.jsonl", "rejected", MEANT),
+    ]
+    assert all("unknown profile " in outcome.errors[0] for outcome in report if outcome.errors)
+    assert ask(warehouse, "SELECT profile FROM runs") == [("balanced",)]
+    again = ingest(warehouse, folder, new_profile=True)
+    assert {outcome.status for outcome in again} == {"ingested", "unchanged"}
+
+
+def test_a_profile_that_the_warehouse_holds_is_known_from_then_on(invoke: Invoke, filled: Warehouse) -> None:
+    write(filled.root / "own.jsonl", run_of(3))
+    taken = invoke("ingest", "own.jsonl", "--profile", "cautious", "--new-profile")
+    assert (taken.exit_code, "profile 'cautious' has no risk budget" in taken.stderr) == (0, True)
+    assert "1 unchanged" in invoke("ingest", "own.jsonl", "--profile", "cautious").stderr
+    assert invoke("export", "dataset", "--profile", "cautious").exit_code == 0
+    assert (
+        invoke("ingest", "own.jsonl", "--profile", "cautius")
+        .stderr.splitlines()[1]
+        .startswith("hint: did you mean cautious")
+    )
+    assert wh.open(filled.root).ticks("cautious").collect().height == 3
+    with pytest.raises(WarehouseError, match="unknown profile 'cautius'"):
+        wh.open(filled.root).ticks("cautius")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("a", {"profile": "aggressive"}, "in/a.jsonl: its sidecar says profile 'balanced', not 'aggressive'"),
+        ("aggressive_r1", {}, "in/aggressive_r1.jsonl: its sidecar says profile 'balanced', not 'aggressive'"),
+    ],
+)
+def test_a_profile_against_the_sidecar_is_refused(
+    warehouse: Warehouse, name: str, options: dict[str, Any], said: str
+) -> None:
+    base = warehouse.root / "in" / name
+    write(base.with_suffix(".jsonl"), run_of(2))
+    sidecar(base, profile="balanced")
+    (outcome,) = ingest(warehouse, base.with_suffix(".jsonl"), **options)
+    assert (outcome.status, outcome.errors[0].endswith(said)) == ("rejected", True)
+
+
+def test_a_profile_against_the_banner_of_the_engine_is_refused(warehouse: Warehouse) -> None:
+    write(warehouse.root / "aggressive_r1.jsonl", run_of(2))
+    write(
+        warehouse.root / "aggressive_r1.stdout.txt",
+        "paraphina | cfg=v1 | cfg_hash=0x5175cca07d758d00 | profile=Balanced | ticks=2 | seed=none\n",
+    )
+    (outcome,) = ingest(warehouse, warehouse.root / "aggressive_r1.jsonl")
+    assert outcome.errors == ["aggressive_r1.jsonl: the engine's banner says profile 'balanced', not 'aggressive'"]
+    # No engine knows a profile of one's own.
+    (outcome,) = ingest(warehouse, warehouse.root / "aggressive_r1.jsonl", profile="bold", new_profile=True)
+    assert outcome.status == "ingested"
+
+
+# Withdrawal
+
+
+@pytest.fixture
+def three(warehouse: Warehouse) -> Warehouse:
+    """Return a warehouse with three runs of one label: two profiles, two experiments."""
+    for n, (profile, experiment) in enumerate((("balanced", "a"), ("balanced", "b"), ("aggressive", "a"))):
+        file = write(warehouse.root / f"{n}.jsonl", run_of(n + 2))
+        # As two ingesters leave them that raced for the label.
+        (outcome,) = ingest(warehouse, file, profile=profile, experiment=experiment, label=f"lab{n}")
+        assert outcome.status == "ingested"
+    return warehouse
+
+
+def test_forget_lists_what_fits_and_withdraws_none_of_several_unasked(invoke: Invoke, three: Warehouse) -> None:
+    runs = ask(three, "SELECT run_id, profile, label, experiment FROM runs ORDER BY run_id")
+    of_a = [run for run in runs if run[3] == "a"]
+    refused = invoke("forget", "--experiment", "a")
+    listed = "; ".join(f"{run_id} {profile} {label} ({experiment})" for run_id, profile, label, experiment in of_a)
+    assert refused.stderr == (
+        f"error: these options fit 2 runs, none was withdrawn: {listed}\n"
+        "hint: name one by its run_id, narrow with --profile, --experiment or --label, or withdraw all with --all\n"
+    )
+    assert (refused.stdout, refused.exit_code) == ("", 2)
+    dry = invoke("forget", "--experiment", "a", "--all", "--dry-run")
+    assert dry.stdout == "".join(f"{run_id} {profile} {label}\n" for run_id, profile, label, _ in of_a)
+    assert (dry.stderr, dry.exit_code) == ("2 runs would be withdrawn; none was\n", 0)
+    assert ask(three, "SELECT count(*) FROM runs") == [(3,)]
+    assert invoke("forget", "--experiment", "a", "--profile", "aggressive").stdout.endswith(" aggressive lab2\n")
+    assert invoke("forget", "--profile", "balanced", "--all").exit_code == 0
+    assert ask(three, "SELECT count(*) FROM runs") == [(0,)]
+
+
+def test_a_label_of_several_profiles_is_narrowed_by_one(invoke: Invoke, warehouse: Warehouse) -> None:
+    for profile in ("balanced", "aggressive"):
+        ingest(warehouse, write(warehouse.root / f"{profile}.jsonl", run_of(2)), profile=profile, label="lab")
+    refused = invoke("forget", "--label", "lab")
+    assert refused.stderr.startswith("error: label 'lab' fits 2 runs, none was withdrawn: ")
+    assert refused.exit_code == 2
+    assert invoke("forget", "--label", "lab", "--profile", "balanced").stdout.endswith(" balanced lab\n")
+    assert ask(warehouse, "SELECT profile FROM runs") == [("aggressive",)]
+    for options in (("--label", "lab", "--profile", "balanced"), ("--experiment", "adhoc", "--label", "lap")):
+        assert invoke("forget", *options).exit_code == 2
+    mistyped = invoke("forget", "--label", "lab", "--experiment", "adhok")
+    assert mistyped.stderr == "error: no runs of experiment 'adhok'\nhint: did you mean adhoc?\n"
+
+
+def test_an_export_of_a_mistyped_experiment_is_refused(invoke: Invoke, filled: Warehouse) -> None:
+    for arguments in (("dataset",), ("all",), ("runs",)):
+        refused = invoke("export", *arguments, "--experiment", "exp14")
+        assert (refused.stderr, refused.exit_code) == (
+            "error: no runs of experiment 'exp14'\nhint: did you mean exp13?\n",
+            2,
+        )

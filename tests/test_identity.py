@@ -94,8 +94,8 @@ def test_a_label_that_looks_like_a_number_goes_in_with_a_warning(
     assert ask(warehouse, "SELECT label FROM runs") == [(label,)]
 
 
-def test_an_unknown_profile_goes_in_with_a_warning(warehouse: Warehouse) -> None:
-    report = ingest(warehouse, write(warehouse.root / "a.jsonl", SHORT), profile="bold")
+def test_a_profile_of_ones_own_goes_in_when_it_is_meant_with_a_warning(warehouse: Warehouse) -> None:
+    report = ingest(warehouse, write(warehouse.root / "a.jsonl", SHORT), profile="bold", new_profile=True)
     assert report.warnings == ["a.jsonl: profile 'bold' has no risk budget; known: conservative, balanced, aggressive"]
     assert ask(warehouse, "SELECT profile FROM ticks WHERE t = 0") == [("bold",)]
 
@@ -383,10 +383,10 @@ Risk regime: Normal
 
 
 def test_a_sidecar_tells_who_the_run_is_whatever_the_file_is_called(warehouse: Warehouse) -> None:
-    write(warehouse.root / "aggressive_r1.jsonl", SHORT)
-    write(warehouse.root / "aggressive_r1.stdout.txt", STDOUT)
+    write(warehouse.root / "night_7.jsonl", SHORT)
+    write(warehouse.root / "night_7.stdout.txt", STDOUT)
     sidecar(
-        warehouse.root / "aggressive_r1",
+        warehouse.root / "night_7",
         labels={"experiment": "exp99", "init_q_tao": -20.0},
         repeat=2,
         ticks=2000,
@@ -396,7 +396,7 @@ def test_a_sidecar_tells_who_the_run_is_whatever_the_file_is_called(warehouse: W
         duration_sec=1.5,
         returncode=0,
     )
-    ingest(warehouse, warehouse.root / "aggressive_r1.jsonl", label_prefix="other")
+    ingest(warehouse, warehouse.root / "night_7.jsonl", label_prefix="other")
     assert ask_one(
         warehouse,
         "SELECT experiment, profile, label, run_name, plan_key, repeat, seed, ticks_requested, status, init_q_tao, "

@@ -266,7 +266,7 @@ def test_a_table_that_cannot_be_trusted_is_turned_down_with_row_and_column(
 def test_what_is_odd_but_harmless_goes_in_with_a_warning(warehouse: Warehouse) -> None:
     twice = '1,bold,1,"a\x1b[31m\nb",0\r\n' * 2
     odd = "\ufeff,profile,pnl_total,note,repeat\r\n0,balanced,NaN,=1+1,0\r\n" + twice
-    (outcome,) = ingest(warehouse, write(warehouse.root / "odd_runs.csv", odd))
+    (outcome,) = ingest(warehouse, write(warehouse.root / "odd_runs.csv", odd), new_profile=True)
     assert (outcome.status, outcome.notices) == ("ingested", ["2 runs"])
     assert outcome.warnings == [
         "starts with a byte order mark",

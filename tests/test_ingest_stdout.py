@@ -47,10 +47,10 @@ def test_the_label_is_the_stem_and_options_come_first(warehouse: Warehouse, name
     assert ask(warehouse, "SELECT profile, label, experiment FROM runs") == [("balanced", "night", "e")]
 
 
-def test_the_profile_of_the_option_goes_before_the_banner_with_a_warning(warehouse: Warehouse) -> None:
-    report = ingest(warehouse, write(warehouse.root / "a.log", BANNER + SUMMARY), profile="aggressive", label="mine")
-    assert report.warnings == ["a.log: taken for 'aggressive', its banner says 'balanced'"]
-    assert ask(warehouse, "SELECT profile, label FROM runs") == [("aggressive", "mine")]
+def test_a_profile_against_the_banner_is_refused(warehouse: Warehouse) -> None:
+    (outcome,) = ingest(warehouse, write(warehouse.root / "a.log", BANNER + SUMMARY), profile="aggressive")
+    assert outcome.errors == ["a.log: the engine's banner says profile 'balanced', not 'aggressive'"]
+    assert (outcome.status, ask(warehouse, "SELECT count(*) FROM runs")) == ("rejected", [(0,)])
 
 
 def test_a_banner_without_summary_is_a_crashed_run(warehouse: Warehouse) -> None:

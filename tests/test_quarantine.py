@@ -105,10 +105,10 @@ def good(t: int) -> str:
 # --- list
 
 
-def test_without_a_warehouse_the_list_is_empty(invoke: Invoke, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("empty_warehouse")
+def test_without_runs_the_list_is_empty(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("--root", tmp_path, "quarantine", "list", "--format", "json")
     assert (result.stdout, result.stderr, result.exit_code) == ("[]\n", "", 0)
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_list_has_a_row_for_each_run_with_lines_put_aside(warehouse: Warehouse, run_id: str) -> None:
@@ -143,7 +143,7 @@ def test_the_list_can_be_asked_for_one_experiment(invoke: Invoke, warehouse: War
     shown = invoke("quarantine", "list", "--experiment", "exp99", "--format", "jsonl")
     assert [json.loads(row)["run_id"] for row in shown.stdout.splitlines()] == [other]
     wrong = invoke("quarantine", "list", "--experiment", "exp9")
-    assert wrong.stderr == "error: no run of experiment 'exp9'\nhint: experiments: exp13, exp99\n"
+    assert wrong.stderr == "error: no runs of experiment 'exp9'\nhint: did you mean exp99 or exp13?\n"
     assert wrong.exit_code == 2
 
 

@@ -476,10 +476,10 @@ def test_an_experiment_goes_by_the_name_of_its_command_too_and_failed_runs_are_l
             "error: run id-ok (balanced, ok) cannot be repeated: its provenance lacks command_json, engine_path, "
             "engine_sha256",
         ]
-    for name in ("exp03", "exp99"):
+    there = "experiments: exp04_multi_scenario, exp05, exp05_telemetry_validation, exp13_auto"
+    for name, hint in (("exp03", "did you mean exp05?"), ("night", there)):
         refused = invoke("--root", ledger.root, "rerun", "--experiment", name)
-        hint = "experiments: exp04_multi_scenario, exp05, exp05_telemetry_validation, exp13_auto"
-        assert said(refused) == (2, "", f"error: no good run of experiment {name!r}\nhint: {hint}\n")
+        assert said(refused) == (2, "", f"error: no good runs of experiment {name!r}\nhint: {hint}\n")
 
 
 def test_runs_that_carry_the_name_themselves_come_first(ledger: Warehouse) -> None:

@@ -120,8 +120,11 @@ def test_filters_are_exact_for_profiles_and_plain_text_for_labels(root: Warehous
     assert summary_of(root, *rows, label_contains="(").overall["n_runs"] == 1
     assert summary_of(root, *rows, profile="balanced", label_contains="a.b", limit=0).runs.is_empty()
     with pytest.raises(WarehouseError, match=r"no run of .* passes the filters") as caught:
-        summary_of(root, *rows, profile="balance")
+        summary_of(root, *rows, profile="aggressive")
     assert caught.value.exit_code == 1
+    with pytest.raises(WarehouseError, match="unknown profile 'balance'") as caught:
+        summary_of(root, *rows, profile="balance")
+    assert (caught.value.hint, caught.value.exit_code) == ("did you mean balanced or balanced2?", 2)
 
 
 def test_only_objects_with_final_pnl_max_drawdown_and_num_ticks_are_runs(root: Warehouse) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -17,6 +20,10 @@ from paraphina_wh.cli.options import Settings
 from paraphina_wh.cli.output import say
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.escape import is_utf8, printable, printable_lines
+
+# The reader of stdout had enough, as `head` does: 128 + SIGPIPE, as shells tell of any program that ends so. Not 0:
+# a gate or a check may not have come to its verdict.
+PIPE_CLOSED: Final = 141
 
 
 class CommandGroup(click.Group):
@@ -47,12 +54,18 @@ class CommandGroup(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         return name and printable(name), command, rest
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line; `--help` and its like print here."""
+        with _quiet_about_a_closed_pipe():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a WarehouseError ends it with its text and its exit code."""
         try:
-            super().invoke(ctx)
-            # A full disk or a reader that left shows here, not after the last line of Python.
-            sys.stdout.flush()
+            with _quiet_about_a_closed_pipe():
+                super().invoke(ctx)
+                # A full disk or a reader that left shows here, not after the last line of Python.
+                sys.stdout.flush()
         except WarehouseError as error:
             if ctx.ensure_object(Settings).debug:
                 click.echo(printable_lines(traceback.format_exc()), err=True, nl=False)
@@ -91,6 +104,20 @@ class CommandGroup(click.Group):
         except (click.Abort, KeyboardInterrupt):
             complain(interrupt.MESSAGE, interrupt.HINT)
             sys.exit(interrupt.EXIT_CODE)
+
+
+@contextmanager
+def _quiet_about_a_closed_pipe() -> Iterator[None]:
+    """End without a word when nobody reads stdout any more; any other broken pipe is an error like others."""
+    try:
+        yield
+    except BrokenPipeError:
+        pipe = select.poll()
+        pipe.register(sys.stdout.fileno(), select.POLLOUT)
+        if not any(event & select.POLLERR for _, event in pipe.poll(0)):
+            raise
+        _drop_stdout()
+        sys.exit(PIPE_CLOSED)
 
 
 def _interrupted(ctx: click.Context) -> NoReturn:

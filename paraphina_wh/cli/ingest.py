@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     "--profile",
     help="Risk profile of the runs; by default what the sidecar, the banner, the table or the file name says.",
 )
+@click.option("--new-profile", is_flag=True, help="Take in runs of a profile that is none of the three.")
 @click.option("--label", help="Label of the one run; by default from the sidecar or the file name.")
 @click.option("--label-prefix", default="exp13", show_default=True, help="Start of labels made from file names.")
 @click.option(
@@ -58,6 +59,7 @@ def ingest(
     warehouse: Warehouse,
     paths: tuple[str, ...],
     profile: str | None,
+    new_profile: bool,
     label: str | None,
     label_prefix: str,
     experiment: str | None,
@@ -81,7 +83,7 @@ def ingest(
 
     if max_bad is not None and _is_given("on_error") and on_error == "reject":
         raise click.UsageError("--max-bad puts bad lines aside, --on-error reject does not: leave one out")
-    options = Options(profile, label, label_prefix, experiment, on_error, replace, split_on_reset, max_bad)
+    options = Options(profile, label, label_prefix, experiment, on_error, replace, split_on_reset, max_bad, new_profile)
     with progress(unit="files", label="ingest") as bar:
         report = ingest_paths(
             warehouse, paths, options, jobs=jobs, on_plan=bar.set_total, on_outcomes=lambda done: bar.advance(len(done))
@@ -150,18 +152,35 @@ def _tell_rejection(file: str, errors: list[str], total: int, hint: str) -> None
 
 @click.command()
 @click.argument("run_ids", nargs=-1, metavar="[RUN]...")
-@click.option("--label", "labels", multiple=True, help="Withdraw the runs of this label; repeatable.")
-@examples("paraphina-wh forget --label exp13_balanced_r001")
+@click.option("--label", "labels", multiple=True, help="Withdraw the run of this label; repeatable.")
+@click.option("--profile", help="Of the runs that are named, those of this profile.")
+@click.option("--experiment", metavar="NAME", help="Of the runs that are named, those of this experiment.")
+@click.option("--all", "every", is_flag=True, help="Withdraw all that fit, not just one.")
+@click.option("--dry-run", is_flag=True, help="List what would be withdrawn, and stop.")
+@examples("paraphina-wh forget --label exp13_balanced_r001", "paraphina-wh forget --experiment night --all --dry-run")
 @pass_warehouse
-def forget(warehouse: Warehouse, run_ids: tuple[str, ...], labels: tuple[str, ...]) -> None:
+def forget(
+    warehouse: Warehouse,
+    run_ids: tuple[str, ...],
+    labels: tuple[str, ...],
+    profile: str | None,
+    experiment: str | None,
+    every: bool,
+    dry_run: bool,
+) -> None:
     """Withdraw wrongly ingested runs.
 
-    Name them by run_id (or its start) or by label. They leave every view; the ledger keeps that they were there.
-    The source files are not touched.
+    Name them by run_id (or its start) or by label; or by --profile and --experiment alone. They leave every view; the
+    ledger keeps that they were there. The source files are not touched. Where a label fits several runs they are
+    listed, and none is withdrawn without --all.
     """
+    from paraphina_wh.ingest.forget import Narrowed
     from paraphina_wh.ingest.forget import forget as withdraw
 
-    if not run_ids and not labels:
+    if not (run_ids or labels or profile or experiment):
         raise click.UsageError("name a run, or a label with --label")
-    for run in withdraw(warehouse, run_ids, labels):
+    withdrawn = withdraw(warehouse, run_ids, labels, Narrowed(profile, experiment, every), dry_run=dry_run)
+    for run in withdrawn:
         click.echo(printable(f"{run.run_id} {run.profile} {run.label}"))
+    if dry_run:
+        notice(f"{len(withdrawn)} runs would be withdrawn; none was")

@@ -60,6 +60,7 @@ def grid_options(spec: Spec, repeats: str = "--repeats") -> Callable[[Command], 
             metavar="P",
             help=f"Profiles; repeatable, or a,b,c.  [default: {profiles}]",
         ),
+        click.option("--new-profile", is_flag=True, help="Run a profile that is none of the three."),
         click.option("--seed", type=Seed(), help=f"Run i gets N + i - 1; none passes none.  [default: {spec.seed}]"),
     ]
     return _all(options)

@@ -119,6 +119,7 @@ def demote(warehouse: Warehouse, name: str) -> list[Promotion]:
 
     Raises: WarehouseError (exit code 2) when nothing of this name is promoted, with what is.
     """
+    warehouse.check_exists()
     promotions = read_promotions(warehouse.path)
     if promotions:
         with commit.held(warehouse.telemetry, fcntl.LOCK_EX):

@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 
 from paraphina_wh.catalog import connect, no_glob, sql_folder
-from paraphina_wh.errors import WarehouseError
+from paraphina_wh.known import check_experiment
 from paraphina_wh.promoted import read_promotions
 from paraphina_wh.tables import ticks_columns
 from paraphina_wh.telemetry.shape import TICKS, column_types
@@ -70,7 +70,7 @@ def runs_with_ticks(warehouse: Warehouse, experiment: str | None = None) -> Iter
             f"CREATE TEMP TABLE drift_runs AS {query_text('runs')}", {"pattern": pattern, "experiment": experiment}
         )
         if experiment is not None:
-            _check_experiment(connection, experiment)
+            check_experiment(connection, experiment)
         connection.execute(f"CREATE TEMP TABLE drift_unknown AS {query_text('unknown')}")
         connection.execute("CREATE TEMP TABLE drift_promoted (path VARCHAR, promoted_as VARCHAR)")
         promoted: dict[str, list[str]] = {}
@@ -79,14 +79,6 @@ def runs_with_ticks(warehouse: Warehouse, experiment: str | None = None) -> Iter
         for field, columns in promoted.items():
             connection.execute("INSERT INTO drift_promoted VALUES ($1, $2)", [field, ", ".join(columns)])
         yield connection
-
-
-def _check_experiment(connection: duckdb.DuckDBPyConnection, experiment: str) -> None:
-    known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
-    if (experiment,) not in known:
-        names = ", ".join(name for (name,) in known)
-        hint = f"experiments: {names or 'none yet'}"
-        raise WarehouseError(f"no runs of experiment {experiment!r}", hint, exit_code=2)
 
 
 def _find_values(connection: duckdb.DuckDBPyConnection, declared: list[str]) -> dict[str, str]:

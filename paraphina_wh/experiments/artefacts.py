@@ -26,6 +26,7 @@ from paraphina_wh.export import (
     export_runs,
     export_summary,
 )
+from paraphina_wh.known import check_experiment, check_profile, known_profiles
 from paraphina_wh.presets import (
     latest_sweep,
     safe_region,
@@ -74,11 +75,12 @@ def export_artefact(warehouse: Warehouse, what: str, options: ExportOptions | No
     """Write one artefact, or `all` that the warehouse has the runs for, and say what was written.
 
     Files are written as a whole, and twice gives the same bytes. `all` brings the dataset up to date first.
-    Raises: WarehouseError when the warehouse lacks what an artefact is made of; `all` leaves it out instead.
+    Raises: WarehouseError (exit code 2) for an unknown profile or experiment; WarehouseError when the warehouse lacks
+    what an artefact is made of; `all` leaves it out instead.
     """
     options = options or ExportOptions()
-    if what == "all":
-        warehouse.check_exists()
+    if what in ("all", "dataset"):
+        _check_selection(warehouse, options.selection)
     if options.out is not None:
         warehouse.check_target(options.out)
     done = Exported()
@@ -99,6 +101,17 @@ def export_artefact(warehouse: Warehouse, what: str, options: ExportOptions | No
         else:
             export(warehouse, options, done)
     return done
+
+
+@steady
+def _check_selection(warehouse: Warehouse, selection: Selection) -> None:
+    """Raise a WarehouseError (exit code 2) for a profile or an experiment that no run has: nothing would be said."""
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        known = known_profiles(connection)
+        for profile in selection.profiles or ():
+            check_profile(profile, known)
+        if selection.experiment is not None:
+            check_experiment(connection, selection.experiment)
 
 
 @steady
@@ -157,7 +170,6 @@ def _dataset(warehouse: Warehouse, options: ExportOptions, done: Exported) -> No
             export_dataset(warehouse, selection=options.selection, allow_mixed=options.allow_mixed, out=options.out)
         )
         return
-    warehouse.check_exists()
     file = open_dataset(warehouse, options.dataset)
     done.appended = append_research_rows(warehouse, file, selection=options.selection, allow_mixed=options.allow_mixed)
     done.written.append(done.appended.file)

@@ -16,6 +16,7 @@ from paraphina_wh.engine import Engine, check_knobs
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.grid import LARGEST_GRID, Point, expand, fill, grid_size
 from paraphina_wh.experiments.spec import Spec, Value
+from paraphina_wh.known import check_profiles
 from paraphina_wh.sidecar import STDOUT_SUFFIX, Sidecar, sidecar_path
 from paraphina_wh.telemetry.record import INT64_MAX
 from paraphina_wh.warehouse import Warehouse, hive_folder
@@ -38,6 +39,7 @@ class RunOptions:
     profile_knobs: of one. folder: below ROOT, for artefacts that are to be kept apart.
     engine: path, `reference`, or None to look for one. jobs: engines at a time, by default one a core.
     timeout_sec: seconds a run. retries: further attempts a run. fresh: run all, taking out the runs of the same labels.
+    new_profile: run profiles too that are none of the three, and that the warehouse does not know yet.
     """
 
     ticks: int | None = None
@@ -53,6 +55,7 @@ class RunOptions:
     timeout_sec: float | None = None
     retries: int = 0
     fresh: bool = False
+    new_profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,10 @@ def _check_profiles(spec: Spec, changed: Spec) -> None:
 def plan_runs(warehouse: Warehouse, spec: Spec, options: RunOptions, engine: Engine) -> list[PlannedRun]:
     """Return the runs of the grid in order; `spec` as `adapted` returns it.
 
-    Raises: WarehouseError (exit code 2) for knobs, labels and names that cannot be.
+    Raises: WarehouseError (exit code 2) for knobs, labels and names that cannot be, and for unknown profiles.
     """
+    if not options.new_profile:
+        check_profiles(warehouse, spec.profiles, "--new-profile if you mean it")
     warehouse.check_target(folder_of(warehouse, spec))
     overlay = check_knobs(options.knobs)
     per_profile = {profile: check_knobs(knobs) for profile, knobs in options.profile_knobs.items()}

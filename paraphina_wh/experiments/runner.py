@@ -94,7 +94,7 @@ def run_grid(
         missing = planned if options.fresh else _missing(planned, held)
         _keep_plan(warehouse, experiment, spec, planned)
         progress.on_plan(len(missing), len(planned) - len(missing))
-        intake = _Intake(warehouse, Options(replace=options.fresh))
+        intake = _Intake(warehouse, Options(replace=options.fresh, new_profile=True))
         done = _execute(warehouse, missing, spec, options, intake, progress) if missing else []
     run_ids = [run.run_id for run in (_held(warehouse, planned) if missing else held).values()]
     return Session(spec, engine, planned, done, len(planned) - len(missing), Report(intake.outcomes), run_ids)
@@ -170,7 +170,7 @@ class _Intake:
 def _rescue(warehouse: Warehouse, finished: Sequence[PlannedRun], plan_keys: set[str]) -> None:
     """Take in finished runs that lie where a new run would write, before they are overwritten."""
     there = {warehouse.relative(run.source): run for run in finished}
-    report = ingest_paths(warehouse, [run.source for run in finished])
+    report = ingest_paths(warehouse, [run.source for run in finished], Options(new_profile=True))
     for lost in (outcome for outcome in report if outcome.status == "rejected"):
         sidecar = read_sidecar(sidecar_path(there[lost.file].telemetry))
         if sidecar and sidecar.plan_key in plan_keys:

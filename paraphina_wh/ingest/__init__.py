@@ -13,10 +13,11 @@ from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.inputs import Found, Input, find_inputs
 from paraphina_wh.ingest.kinds import JSONL_ENDINGS, TABLE_ENDINGS, TEXT_ENDINGS, Kind
-from paraphina_wh.ingest.plan import Options, Plan, make_plan, pays_for_processes, spool, stdin_stream
+from paraphina_wh.ingest.plan import NEW_PROFILE, Options, Plan, make_plan, pays_for_processes, spool, stdin_stream
 from paraphina_wh.ingest.pool import Pool
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.ingest.threshold import MaxBad, read_max_bad
+from paraphina_wh.known import check_profiles
 from paraphina_wh.telemetry.reader import line_limit
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
@@ -110,6 +111,8 @@ def _inputs(warehouse: Warehouse, paths: Sequence[str | Path], options: Options)
     if from_stdin and not (options.profile and options.label):
         raise WarehouseError("standard input has no name", "give --profile and --label", exit_code=2)
     found = Found() if from_stdin else find_inputs(warehouse, paths)
+    if options.profile is not None and not options.new_profile:
+        check_profiles(warehouse, [options.profile], NEW_PROFILE)
     if not found.inputs and not from_stdin:
         named = ", ".join(map(str, paths))
         endings = ", ".join((*JSONL_ENDINGS, *TABLE_ENDINGS, *TEXT_ENDINGS))

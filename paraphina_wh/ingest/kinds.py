@@ -14,6 +14,7 @@ from paraphina_wh.candidates import is_per_run, is_summary
 from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.header import read_header
+from paraphina_wh.known import TIERS
 from paraphina_wh.sidecar import SUFFIX, sidecar_path, stem
 from paraphina_wh.telemetry.source import ending_of, open_source
 
@@ -21,7 +22,6 @@ Kind = Literal[
     "telemetry", "stdout", "dataset", "mc_runs", "runs_table", "summary_table", "exported", "shorter", "unknown"
 ]
 
-TIERS: Final = ("conservative", "balanced", "aggressive")
 HARNESS_NAME: Final = re.compile(rf"({'|'.join(TIERS)})_r(\d+)")
 JSONL_ENDINGS: Final = (".jsonl", ".ndjson")
 TEXT_ENDINGS: Final = (".txt", ".log")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,11 +17,12 @@ from paraphina_wh.engine.knobs import is_of_overlay
 from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.inputs import Input
-from paraphina_wh.ingest.kinds import HARNESS_NAME, TIERS
+from paraphina_wh.ingest.kinds import HARNESS_NAME
 from paraphina_wh.ingest.rows import read_log
 from paraphina_wh.ingest.split import split_on_reset
 from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
+from paraphina_wh.known import TIERS, check_profile, profiles_of
 from paraphina_wh.ledger import run_id_of
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
 from paraphina_wh.telemetry.source import plain_name
@@ -30,6 +31,7 @@ from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
 if TYPE_CHECKING:
     import duckdb
 
+NEW_PROFILE = "--new-profile if you mean it"
 # What a kill may cost: the runs of a batch that is under way are taken in again.
 LARGEST_BATCH_BYTES = 192 << 20
 BATCH_RUNS = 256
@@ -49,6 +51,7 @@ class Options:
     split_on_reset: every stretch of rising t is a run of its own.
     max_bad: the most bad lines of a file, as a share (`0.1%`) or a number (`10`), before the report names it;
     bad lines are put aside then, whatever on_error says.
+    new_profile: take in runs of a profile that is none of the three, and that the warehouse does not know yet.
     """
 
     profile: str | None = None
@@ -59,6 +62,7 @@ class Options:
     replace: bool = False
     split_on_reset: bool = False
     max_bad: str | None = None
+    new_profile: bool = False
 
 
 @dataclass
@@ -84,12 +88,12 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Input], options: Options, s
     for found in inputs:
         try:
             if found.kind == "stdout":
-                tasks.append(_task_of_log(warehouse, found.path, options, plan))
+                tasks.append(_task_of_log(warehouse, found.path, options))
             else:
                 tasks += _tasks(warehouse, found.path, options, staging, plan)
         except WarehouseError as error:
             plan.rejected.append(refused(warehouse, found.path, error))
-    kept = [task for task in tasks if _fit_for_folders(task, plan)]
+    kept = [task for task in _of_known_profiles(warehouse, tasks, options, plan) if _fit_for_folders(task, plan)]
     plan.newest_batch = _look_up(warehouse, kept)
     plan.batches = _batches(kept, jobs)
     return plan
@@ -134,7 +138,12 @@ def _without_foreign_knobs(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar
 
 def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:
     named = HARNESS_NAME.fullmatch(stem(file))
-    profile = options.profile or (sidecar and sidecar.profile) or (named and named[1])
+    profile = options.profile or (named and named[1]) or (sidecar and sidecar.profile)
+    if sidecar and profile != sidecar.profile:
+        raise WarehouseError(
+            f"{file}: its sidecar says profile {sidecar.profile!r}, not {profile!r}",
+            "leave out --profile" if options.profile else "the file has the name of another run",
+        )
     if not profile:
         raise WarehouseError(
             f"{file}: the name tells no profile", "give it with --profile conservative|balanced|aggressive"
@@ -159,7 +168,7 @@ def _experiment(file: Path, options: Options, sidecar: Sidecar | None) -> str:
     return options.label_prefix if HARNESS_NAME.fullmatch(stem(file)) else "adhoc"
 
 
-def _task_of_log(warehouse: Warehouse, file: Path, options: Options, plan: Plan) -> Task:
+def _task_of_log(warehouse: Warehouse, file: Path, options: Options) -> Task:
     """Return the task of a stdout log that lies alone: a run without ticks, failed when the summary is missing.
 
     Raises: WarehouseError when neither the options nor the banner nor the name tell the profile.
@@ -167,13 +176,11 @@ def _task_of_log(warehouse: Warehouse, file: Path, options: Options, plan: Plan)
     check_name(file)
     said = parse_stdout(read_log(file).decode("utf-8", "replace"))
     named = HARNESS_NAME.fullmatch(log_stem(file))
-    profile = options.profile or said.profile or (named and named[1])
+    profile = options.profile or (named and named[1]) or said.profile
     if not profile:
         raise WarehouseError(
             f"{file}: no banner tells the profile", "give it with --profile conservative|balanced|aggressive"
         )
-    if said.profile and said.profile != profile:
-        plan.warnings.append(f"{warehouse.relative(file)}: taken for {profile!r}, its banner says {said.profile!r}")
     return Task(
         source=None,
         origin=warehouse.relative(file),
@@ -213,6 +220,18 @@ def refused(warehouse: Warehouse, file: Path, error: WarehouseError) -> Outcome:
 
 def _existing(path: Path) -> str | None:
     return str(path.absolute()) if path.is_file() else None
+
+
+def _of_known_profiles(warehouse: Warehouse, tasks: Sequence[Task], options: Options, plan: Plan) -> Iterator[Task]:
+    """Yield the tasks whose profile is known, and turn the others down, unless new profiles are welcome."""
+    known = TIERS if all(task.profile in TIERS for task in tasks) else profiles_of(warehouse)
+    for task in tasks:
+        try:
+            if not options.new_profile:
+                check_profile(task.profile, known, NEW_PROFILE)
+            yield task
+        except WarehouseError as error:
+            plan.rejected.append(rejected(task, [error.message], error.hint))
 
 
 def _fit_for_folders(task: Task, plan: Plan) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from paraphina_wh.engine.stdout import StdoutSummary, parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.task import Outcome, Task
+from paraphina_wh.known import TIERS
 from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.telemetry.reader import Ledger
 from paraphina_wh.telemetry.record import INT64_MAX
@@ -30,7 +31,10 @@ KNOB_COLUMNS = {
 
 
 def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
-    """Return a ledger row with identity, provenance and stdout metrics, the account of the bytes still open."""
+    """Return a ledger row with identity, provenance and stdout metrics, the account of the bytes still open.
+
+    Raises: WarehouseError when the engine's banner names another tier than the task.
+    """
     row = LedgerRow(run_id=run_id, batch_id=batch, profile=task.profile, label=task.label)
     row.ingested_at = datetime.now(UTC).isoformat(timespec="microseconds")
     row.supersedes = next(iter(task.superseded), None)
@@ -43,8 +47,19 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
         content = stdout_bytes(task)
         row.source_path = None if task.source or task.sidecar else task.origin
         row.stdout_sha256 = hashlib.sha256(content).hexdigest()
-        _apply_stdout(row, parse_stdout(content.decode("utf-8", "replace")))
+        found = parse_stdout(content.decode("utf-8", "replace"))
+        _check_profile(task, found)
+        _apply_stdout(row, found)
     return row
+
+
+def _check_profile(task: Task, found: StdoutSummary) -> None:
+    """Raise a WarehouseError when the engine says that it ran another tier; of a profile of one's own it knows none."""
+    if task.profile in TIERS and found.profile not in (None, task.profile):
+        raise WarehouseError(
+            f"{task.origin}: the engine's banner says profile {found.profile!r}, not {task.profile!r}",
+            "leave out --profile; or the file has the name, the sidecar or the stdout of another run",
+        )
 
 
 def stdout_bytes(task: Task) -> bytes:

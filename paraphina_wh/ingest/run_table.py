@@ -14,13 +14,13 @@ from paraphina_wh import commit
 from paraphina_wh.catalog import connect, no_glob, steady
 from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest.batch import files_of_run
-from paraphina_wh.ingest.kinds import TIERS
 from paraphina_wh.ingest.plan import Options, newest_batch
 from paraphina_wh.ingest.run_columns import KINDS, has_path, has_stdout, knob_places, label_places, places_of
 from paraphina_wh.ingest.table import Table, count, read_table, run_import
 from paraphina_wh.ingest.table_names import experiment_of
-from paraphina_wh.ingest.table_problems import conflicts, distinct, turned_down, unfit, unnamed
+from paraphina_wh.ingest.table_problems import conflicts, distinct, turned_down, unfit, unknown_profile, unnamed
 from paraphina_wh.ingest.task import Outcome
+from paraphina_wh.known import TIERS
 from paraphina_wh.records import Record, SourceRun, Withdrawn
 from paraphina_wh.warehouse import Warehouse, batch_time, new_batch, sql_text
 
@@ -43,7 +43,7 @@ def take_in_runs(warehouse: Warehouse, file: Path, options: Options, staging: Pa
             return turned_down(table, problems)
         batch = new_batch(after=newest_batch(connection))
         _make_runs(connection, table, options, batch, datetime.now(UTC))
-        problems = unnamed(connection) or conflicts(connection, options)
+        problems = unnamed(connection) or unknown_profile(connection, options) or conflicts(connection, options)
         if problems:
             return turned_down(table, problems)
         outcome = _outcome(connection, table)

@@ -8,10 +8,12 @@ from typing import Final
 
 import duckdb
 
-from paraphina_wh.ingest.plan import Options
+from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.plan import NEW_PROFILE, Options
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN
 from paraphina_wh.ingest.table import Table, run_import
 from paraphina_wh.ingest.task import Outcome
+from paraphina_wh.known import check_profile, known_profiles
 from paraphina_wh.warehouse import key_problem
 
 # One folder each: more are a mistake.
@@ -76,6 +78,17 @@ def unnamed(connection: duckdb.DuckDBPyConnection) -> Problems | None:
         reasons = [f"{key} {value[:80]!r} {problem}" for value in values if (problem := key_problem(key, value))]
         if reasons:
             return Problems(reasons, len(reasons), f"choose another {key}")
+    return None
+
+
+def unknown_profile(connection: duckdb.DuckDBPyConnection, options: Options) -> Problems | None:
+    """Return the first profile of `table_runs` that is not known, unless new ones are welcome."""
+    known = known_profiles(connection)
+    try:
+        for profile in [] if options.new_profile else distinct(connection, "profile"):
+            check_profile(profile, known, NEW_PROFILE)
+    except WarehouseError as error:
+        return Problems([error.message], 1, error.hint)
     return None
 
 

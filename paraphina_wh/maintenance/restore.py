@@ -103,6 +103,7 @@ def table_of_source(warehouse: Warehouse, records: Records, path: str, batch: st
         experiment=made_of.given.get("experiment"),
         on_error="quarantine",
         replace=True,
+        new_profile=True,
     )
     with commit.staging(warehouse, batch) as staging:
         source = identical_source(warehouse, made_of, staging)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import duckdb
 import polars as pl
 
-from paraphina_wh.errors import WarehouseError
+from paraphina_wh.known import check_experiment
 from paraphina_wh.quarantine.files import files_kept, load_put_aside, query
 from paraphina_wh.quarantine.held import open_held
 from paraphina_wh.warehouse import Warehouse
@@ -34,7 +33,7 @@ def list_quarantine(warehouse: Warehouse, experiment: str | None = None) -> List
     """
     with open_held(warehouse) as connection:
         if experiment is not None:
-            _check_experiment(connection, experiment)
+            check_experiment(connection, experiment)
         load_put_aside(connection, files_kept(warehouse))
         frame = connection.sql(query("list"), params={"experiment": experiment}).pl()
         dropped = connection.execute(
@@ -44,10 +43,3 @@ def list_quarantine(warehouse: Warehouse, experiment: str | None = None) -> List
         ).fetchone()
     damaged = frame.filter("damaged")["run_id"].to_list()
     return Listing(frame, damaged, dropped[0] if dropped else 0)
-
-
-def _check_experiment(connection: duckdb.DuckDBPyConnection, experiment: str) -> None:
-    known = [name for (name,) in connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY 1").fetchall()]
-    if experiment not in known:
-        there = ", ".join(known) or "none"
-        raise WarehouseError(f"no run of experiment {experiment!r}", f"experiments: {there}", exit_code=2)

@@ -217,7 +217,7 @@ class _Job:
 
     def _take_in(self, ingester: Ingester, staging: Path) -> Outcome:
         if self.task is None:
-            options = Options(on_error="quarantine", replace=True)
+            options = Options(on_error="quarantine", replace=True, new_profile=True)
             found, take = Input(self.source, "mc_runs", named=True), partial(take_in_mc_runs, again=True)
             return take_in(self.warehouse, found, options, staging, take)
         (outcome,) = ingester.ingest([self.task])

@@ -10,6 +10,7 @@ import msgspec
 
 from paraphina_wh.catalog import connect, steady
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.known import no_runs
 from paraphina_wh.ledger import LEDGER, LedgerRow
 from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import Warehouse
@@ -65,11 +66,9 @@ def runs_of(warehouse: Warehouse, experiment: str, *other_names: str) -> tuple[l
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         by_name = (_select(connection, "experiment = $name", name) for name in (experiment, *other_names))
         found = next(filter(None, by_name), [])
-        known = connection.execute("SELECT DISTINCT experiment FROM runs ORDER BY experiment").fetchall()
-    good = [run for run in found if run.row.status == "ok"]
-    if not good:
-        there = ", ".join(name for (name,) in known) or "none"
-        raise WarehouseError(f"no good run of experiment {experiment!r}", f"experiments: {there}", exit_code=2)
+        good = [run for run in found if run.row.status == "ok"]
+        if not good:
+            raise no_runs(connection, experiment, "good runs")
     return good, len(found) - len(good)
 
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from paraphina_wh import catalog, commit
 from paraphina_wh.datasets import mirror_dataset
 from paraphina_wh.ingest import Options, ingest_paths
-from paraphina_wh.ingest.forget import forget
+from paraphina_wh.ingest.forget import Narrowed, forget
 from paraphina_wh.maintenance.compact import compact
 from paraphina_wh.maintenance.gc import collect
 from paraphina_wh.maintenance.integrity import check_warehouse
@@ -138,7 +138,7 @@ class History(RuleBasedStateMachine):
 
         def deed() -> None:
             if ask(self.warehouse, "SELECT 1 FROM runs WHERE label = $label", label=label):
-                forget(self.warehouse, labels=[label])
+                forget(self.warehouse, labels=[label], narrowed=Narrowed(every=True))
 
         self._do(deed, (new, self.lines), crash)
 
