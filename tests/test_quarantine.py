@@ -105,7 +105,6 @@ def good(t: int) -> str:
 # --- list
 
 
-@pytest.mark.usefixtures("empty_warehouse")
 def test_without_runs_the_list_is_empty(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("--root", tmp_path, "quarantine", "list", "--format", "json")
     assert (result.stdout, result.stderr, result.exit_code) == ("[]\n", "", 0)
