@@ -395,11 +395,12 @@ def test_every_artefact_is_exported_twice_alike(invoke: Invoke, tmp_path: Path, 
     one = invoke("export", "runs", "--experiment", "exp03_stress_search", "-o", "one.csv")
     assert one.stdout == "one.csv\n"
     assert (tmp_path / "one.csv").read_bytes() == written[tmp_path / "runs/exp03_stress_search/exp03_stress_runs.csv"]
-    assert invoke("export", "runs", "--experiment", "exp99").exit_code == 1
+    assert invoke("export", "runs", "--experiment", "exp99").exit_code == 2
 
 
+@pytest.mark.usefixtures("empty_warehouse")
 def test_an_empty_warehouse_has_nothing_to_export_and_says_so(invoke: Invoke, tmp_path: Path) -> None:
     done = invoke("export", "all")
     assert (done.stdout, done.exit_code) == ("", 0)
     assert "left out runs: the warehouse holds no runs" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "warehouse"]

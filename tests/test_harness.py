@@ -329,7 +329,7 @@ def test_stdout_that_contradicts_the_telemetry_is_a_problem(invoke: Invoke, tmp_
 def test_a_label_that_stands_twice_in_the_dataset_is_pointed_out(invoke: Invoke) -> None:
     twice = _exp13(invoke, "--runs-per-profile", "1", "--seed", "5", "--fresh")
     assert "label 'exp13_balanced_r001' stood there already, for the same file" in twice.stderr
-    nothing = invoke("export", "dataset", "--experiment", "typo")
+    nothing = invoke("export", "dataset", "--profile", "aggressive")
     assert (nothing.stdout, nothing.stderr) == (
         "research_dataset_v001.jsonl\n",
         "research_dataset_v001.jsonl: 0 rows appended, 0 already there\n",

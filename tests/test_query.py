@@ -363,6 +363,14 @@ def test_a_pipe_that_closes_early_is_no_error(command: Command, tmp_path: Path) 
     assert (done.stdout, done.stderr) == ("range\n0\n", "")
 
 
+@pytest.mark.parametrize("arguments", ["--help", "run --list", "schema", "schema --json-schema telemetry", "status"])
+def test_a_pipe_that_nobody_reads_ends_a_command_as_it_ends_any_program(tmp_path: Path, arguments: str) -> None:
+    # Not 0 either: of a gate or a check the verdict may not have come.
+    shell = f"{sys.executable} -m paraphina_wh {arguments} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stderr, done.returncode) == ("", 141)
+
+
 def test_a_full_disk_is_an_error_in_plain_words(tmp_path: Path) -> None:
     shell = f"{sys.executable} -m paraphina_wh query 'SELECT range FROM range(5000)' > /dev/full"
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
