@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
-from paraphina_wh.interrupt import end_at_once_while_loading
+from paraphina_wh.interrupt import end_at_once, end_at_once_while_loading
 
 
 def main() -> None:
@@ -20,8 +19,7 @@ def main() -> None:
         command_line()
     finally:
         # The work is done: what is left is the end of the interpreter, which would answer with a traceback.
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
+        end_at_once()
 
 
 def _open_closed_streams() -> None:

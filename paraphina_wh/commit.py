@@ -26,6 +26,7 @@ import msgspec
 
 from paraphina_wh.errors import MACHINE_HINTS, WarehouseError, machine_error
 from paraphina_wh.failpoints import step
+from paraphina_wh.interrupt import wake_from_waits
 from paraphina_wh.records import PENDING, Record, StoredFile, dropped_by, encode, file_sha256, unsettled
 from paraphina_wh.warehouse import Warehouse, new_batch
 
@@ -240,6 +241,7 @@ def held(folder: Path, how: int) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        wake_from_waits()
         fcntl.flock(descriptor, how)
         yield
     finally:

@@ -25,6 +25,7 @@ from paraphina_wh.engine import (
     check_knobs,
     check_label,
     find_engine,
+    parse_stdout,
     results_to_dataframe,
     run_engine,
     run_many,
@@ -87,8 +88,19 @@ def is_alive(pid: int) -> bool:
     return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
+def out_of_time(config: EngineRunConfig, ready: Callable[[EngineRunResult], bool]) -> EngineRunResult:
+    """Run an engine that does not end, with more and more time until it has come as far as it should."""
+    for seconds in (0.3, 1.0, 5.0, 25.0, 125.0):
+        result = run_engine(config, timeout=seconds)
+        assert outcome(result) == ("timeout", -1, f"timed out after {seconds:g} s")
+        assert (result.metrics, result.duration_sec) == ({"timeout": True}, seconds)
+        if ready(result):
+            return result
+    raise AssertionError("it did not come so far")
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
@@ -98,11 +110,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_good_run(engine: Callable[..., EngineRunConfig], tmp_path: Path) -> None:
-    before = datetime.now(UTC)
+    before, clock = datetime.now(UTC), time.monotonic()
     result = run_engine(engine("echo overridden >&2\n" + TICK + SUMMARY, telemetry=True, INIT_Q_TAO=-40.0))
     telemetry = tmp_path / "out" / "engine.jsonl"
     assert before <= result.started_at <= datetime.now(UTC)
-    assert 0 < result.duration_sec < 10
+    assert 0 < result.duration_sec < time.monotonic() - clock
     assert result == EngineRunResult(
         run_id="run_0",
         label={"case": "engine"},
@@ -138,18 +150,20 @@ def test_texts_are_kept_where_asked(engine: Callable[..., EngineRunConfig], tmp_
 
 
 def test_stdin_is_closed_to_the_engine(engine: Callable[..., EngineRunConfig]) -> None:
-    assert run_engine(engine("cat\n" + SUMMARY), timeout=5).status == "ok"
+    assert run_engine(engine("cat\n" + SUMMARY), timeout=600).status == "ok"
 
 
 def test_results_come_in_the_order_of_the_configs_and_are_reported_as_they_end(
-    engine: Callable[..., EngineRunConfig],
+    engine: Callable[..., EngineRunConfig], tmp_path: Path
 ) -> None:
     ended: list[str] = []
-    results = run_many(
-        [engine("sleep 1\n" + SUMMARY, "slow"), engine(SUMMARY, "quick")],
-        jobs=2,
-        on_result=lambda result: ended.append(result.run_id),
-    )
+
+    def note(result: EngineRunResult) -> None:
+        ended.append(result.run_id)
+        (tmp_path / "noted").touch()
+
+    slow = engine("while [ ! -e noted ]; do sleep 0.01; done\n" + SUMMARY, "slow")
+    results = run_many([slow, engine(SUMMARY, "quick")], jobs=2, on_result=note)
     assert [result.label["case"] for result in results] == ["slow", "quick"]
     assert ended == ["run_1", "run_0"]
 
@@ -163,8 +177,6 @@ def test_every_kind_of_failure_is_recorded_and_the_rest_of_the_sweep_completes(
     configs = [
         engine(SUMMARY + "exit 3", "exits_3"),
         engine(SUMMARY + "kill -9 $$", "killed"),
-        engine("exec sleep 60", "hangs"),
-        engine(STUBBORN, "stubborn"),
         engine(SUMMARY, "no_telemetry", telemetry=True),
         engine(SUMMARY + ': > "$PARAPHINA_TELEMETRY_PATH"', "empty_telemetry", telemetry=True),
         engine(TICK, "no_summary", telemetry=True),
@@ -173,12 +185,10 @@ def test_every_kind_of_failure_is_recorded_and_the_rest_of_the_sweep_completes(
         engine("echo 'Daily PnL (realised / unrealised / total): NaN / +1.00 / NaN'", "nan"),
         engine(SUMMARY, "healthy"),
     ]
-    results = run_many(configs, jobs=4, timeout=2.0)
+    results = run_many(configs, jobs=4)
     assert {str(result.label["case"]): outcome(result) for result in results} == {
         "exits_3": ("failed", 3, "exit code 3"),
         "killed": ("failed", -9, "killed by signal 9"),
-        "hangs": ("timeout", -1, "timed out after 2 s"),
-        "stubborn": ("timeout", -1, "timed out after 2 s"),
         "no_telemetry": ("failed", 0, "no telemetry written"),
         "empty_telemetry": ("failed", 0, "no telemetry written: the file is empty"),
         "no_summary": ("failed", 0, "no PnL summary on stdout"),
@@ -189,6 +199,12 @@ def test_every_kind_of_failure_is_recorded_and_the_rest_of_the_sweep_completes(
     }
 
 
+def test_a_sweep_goes_on_after_runs_that_hang(engine: Callable[..., EngineRunConfig]) -> None:
+    hanging = [engine("exec sleep 60", "hangs"), engine(STUBBORN, "stubborn"), engine("exec sleep 60", "hangs too")]
+    timeout = ("timeout", -1, "timed out after 0.5 s")
+    assert [outcome(result) for result in run_many(hanging, timeout=0.5)] == [timeout] * 3
+
+
 def test_metrics_are_read_whatever_the_return_code(engine: Callable[..., EngineRunConfig]) -> None:
     assert run_engine(engine(SUMMARY + "exit 3")).metrics == METRICS
 
@@ -196,23 +212,68 @@ def test_metrics_are_read_whatever_the_return_code(engine: Callable[..., EngineR
 def test_a_run_out_of_time_has_the_timeout_as_duration_and_no_metrics(
     engine: Callable[..., EngineRunConfig],
 ) -> None:
-    result = run_engine(engine(SUMMARY + "exec sleep 60"), timeout=0.3)
-    assert (result.metrics, result.duration_sec, result.returncode) == ({"timeout": True}, 0.3, -1)
-    assert result.stdout.startswith("Daily PnL")  # what was printed until then is not lost
+    # What was printed until then is not lost.
+    out_of_time(engine(SUMMARY + "exec sleep 60"), lambda result: result.stdout.endswith("Kill switch: false\n"))
 
 
 def test_a_timeout_ends_the_whole_process_group(engine: Callable[..., EngineRunConfig], tmp_path: Path) -> None:
-    start = time.monotonic()
-    run_engine(engine(STUBBORN), timeout=1.0)
-    assert time.monotonic() - start < 5  # though the grandchild holds stdout open
-    pids = [int((tmp_path / name).read_text()) for name in ("engine.pid", "grandchild.pid")]
-    wait_until(lambda: not any(map(is_alive, pids)))
+    # Though the grandchild, which never ends, holds stdout open.
+    names = ("engine.pid", "grandchild.pid")
+    out_of_time(engine(STUBBORN), lambda _: all((tmp_path / name).is_file() for name in names))
+    assert not any(is_alive(int((tmp_path / name).read_text())) for name in names)
 
 
 def test_what_an_engine_leaves_running_ends_with_it(engine: Callable[..., EngineRunConfig], tmp_path: Path) -> None:
     result = run_engine(engine(SUMMARY + "sleep 60 & echo $! > left.pid"))
     assert outcome(result) == ("ok", 0, None)
     wait_until(lambda: not is_alive(int((tmp_path / "left.pid").read_text())))
+
+
+HIDDEN = {
+    "a session of its own": "setsid sh hidden.sh &",
+    "a daemon": "(setsid sh hidden.sh &) &",
+    "nohup": "nohup sh hidden.sh > /dev/null 2>&1 &",
+    "no streams": "setsid sh hidden.sh < /dev/null > /dev/null 2>&1 &",
+}
+"""Ways to leave a process behind, outside of the engine's process group or deaf to a hang-up."""
+HIDE = """\
+cat > hidden.sh <<'END'
+trap '' HUP TERM
+echo $$ > hidden.new && mv hidden.new hidden.pid
+while :; do sleep 0.05; done
+END
+"""
+HIDDEN_RUNS = "while [ ! -e hidden.pid ]; do sleep 0.01; done\n"
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_what_left_the_process_group_of_an_engine_ends_with_it(
+    engine: Callable[..., EngineRunConfig], tmp_path: Path, how: str
+) -> None:
+    assert run_engine(engine(f"{HIDE}{HIDDEN[how]}\n{HIDDEN_RUNS}{SUMMARY}")).status == "ok"
+    assert not is_alive(int((tmp_path / "hidden.pid").read_text()))
+
+
+def test_what_left_the_process_group_of_an_engine_out_of_time_ends_with_it(
+    engine: Callable[..., EngineRunConfig], tmp_path: Path
+) -> None:
+    hangs = engine(f"{HIDE}{HIDDEN['a daemon']}\nexec sleep 60")
+    out_of_time(hangs, lambda _: (tmp_path / "hidden.pid").is_file())
+    assert not is_alive(int((tmp_path / "hidden.pid").read_text()))
+
+
+def test_what_an_engine_leaves_running_is_not_that_of_another(
+    engine: Callable[..., EngineRunConfig], tmp_path: Path
+) -> None:
+    patient = f"{HIDE}{HIDDEN['a daemon']}\n{HIDDEN_RUNS}while [ ! -e quick.done ]; do sleep 0.01; done\n"
+    patient += f"kill -0 $(cat hidden.pid) && {SUMMARY}"
+    quick = f"{HIDDEN_RUNS}setsid sleep 60 &\n{SUMMARY}"
+    results = run_many(
+        [engine(patient, "patient"), engine(quick, "quick")],
+        jobs=2,
+        on_end=lambda result: (tmp_path / "quick.done").touch() if result.label["case"] == "quick" else None,
+    )
+    assert [result.status for result in results] == ["ok", "ok"]
 
 
 def test_a_failing_parser_is_a_metric(engine: Callable[..., EngineRunConfig]) -> None:
@@ -225,16 +286,61 @@ def test_a_failing_parser_is_a_metric(engine: Callable[..., EngineRunConfig]) ->
     assert result.status == "failed"
 
 
-def test_of_a_huge_stdout_the_banner_and_the_summary_are_read_and_the_file_keeps_all(
+# --- what an engine prints -----------------------------------------------------------------------------
+
+
+def test_of_a_huge_stdout_the_banner_and_the_summary_are_kept(
     engine: Callable[..., EngineRunConfig], tmp_path: Path
 ) -> None:
-    config = engine("echo banner\nhead -c 5000000 /dev/zero\n" + SUMMARY, telemetry=True)
-    result = run_engine(config)
+    # Not one newline in 300 MB.
+    result = run_engine(engine("echo banner\nhead -c 300000000 /dev/zero\n" + SUMMARY, telemetry=True))
     assert result.metrics == METRICS
-    assert result.stdout.startswith("banner\n")
-    assert "bytes left out]" in result.stdout
-    assert len(result.stdout) < 1_200_000
-    assert (tmp_path / "out" / "engine.stdout.txt").stat().st_size > 5_000_000
+    head, tail = 64 * 1024, 1024 * 1024
+    summary = "Daily PnL (realised / unrealised / total): +1.50 / -0.50 / +1.00\nKill switch: false\n"
+    left_out = len("banner\n") + 300_000_000 + len(summary) - head - tail
+    start = "banner\n".ljust(head, "\0")
+    assert result.stdout == f"{start}[{left_out} bytes left out]{summary.rjust(tail, chr(0))}"
+    assert (tmp_path / "out" / "engine.stdout.txt").read_text() == result.stdout
+
+
+def test_what_fits_is_kept_whole(engine: Callable[..., EngineRunConfig]) -> None:
+    ends = 64 * 1024 + 1024 * 1024
+    assert len(run_engine(engine(f"head -c {ends} /dev/zero")).stdout) == ends
+    assert "[1 bytes left out]" in run_engine(engine(f"head -c {ends + 1} /dev/zero")).stdout
+
+
+def test_an_engine_that_prints_for_ever_costs_its_time_and_no_more(
+    engine: Callable[..., EngineRunConfig], tmp_path: Path
+) -> None:
+    flood = engine("yes >&2 & exec yes", telemetry=True)
+    out_of_time(flood, lambda result: "left out]" in result.stdout and "left out]" in result.stderr)
+    kept = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
+    assert kept.keys() == {"engine.stdout.txt", "engine.stderr.txt"}
+    assert all(1_100_000 < size < 1_200_000 for size in kept.values())
+
+
+def test_a_summary_before_the_bytes_left_out_is_not_the_last(engine: Callable[..., EngineRunConfig]) -> None:
+    result = run_engine(engine(SUMMARY + "head -c 2000000 /dev/zero\n"))
+    assert outcome(result) == ("failed", 0, "no PnL summary on stdout")
+    assert parse_stdout(result.stdout).pnl_total is None
+    again = run_engine(engine(SUMMARY + "head -c 2000000 /dev/zero\n" + SUMMARY.replace("1.00", "7.00")))
+    assert again.metrics["pnl_total"] == 7.0
+
+
+def test_an_engine_may_close_its_streams_long_before_it_ends(
+    engine: Callable[..., EngineRunConfig], tmp_path: Path
+) -> None:
+    result = run_engine(engine(SUMMARY + "exec >&- 2>&-; sleep 0.2; touch after; exit 3"))
+    assert (outcome(result), result.metrics) == (("failed", 3, "exit code 3"), METRICS)
+    assert (tmp_path / "after").exists()
+
+
+def test_texts_need_not_be_kept_in_memory(engine: Callable[..., EngineRunConfig]) -> None:
+    seen: list[str] = []
+    configs = [engine(SUMMARY + f"echo {name} >&2", name) for name in ("a", "b")]
+    results = run_many(configs, keep_texts=False, on_result=lambda result: seen.append(result.stderr))
+    assert seen == ["a\n", "b\n"]
+    assert [(result.stdout, result.stderr, result.metrics) for result in results] == [("", "", METRICS)] * 2
 
 
 def test_invalid_utf8_is_replaced(engine: Callable[..., EngineRunConfig]) -> None:
@@ -415,9 +521,11 @@ def test_a_label_value_that_json_cannot_hold_flat_is_refused(value: object) -> N
 # --- interrupts ---------------------------------------------------------------------------------------------
 
 
+# Polars, which every command loads, has its own way with Ctrl-C.
 DRIVER = """\
 import sys
 from pathlib import Path
+import polars
 from paraphina_wh.engine import EngineRunConfig, run_many
 
 folder = Path(sys.argv[1])
@@ -435,6 +543,8 @@ trap '' TERM
 echo half > "$PARAPHINA_TELEMETRY_PATH"
 sleep 60 &
 echo $! > "$1.child.pid.new" && mv "$1.child.pid.new" "$1.child.pid"
+setsid sh -c 'echo $$ > "$0.hidden.new" && mv "$0.hidden.new" "$0.hidden.pid"; exec sleep 60' "$1" &
+while [ ! -e "$1.hidden.pid" ]; do sleep 0.01; done
 echo $$ > "$1.pid.new" && mv "$1.pid.new" "$1.pid"
 wait
 sleep 60
@@ -452,6 +562,11 @@ def start_driver(folder: Path) -> subprocess.Popen[str]:
     return driver
 
 
+def children_of(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], check=True, capture_output=True, text=True)
+    return [int(child) for child in found.stdout.split()]
+
+
 def engine_pids(folder: Path) -> list[int]:
     return [int(path.read_text()) for path in folder.glob("*.pid")]
 
@@ -459,23 +574,47 @@ def engine_pids(folder: Path) -> list[int]:
 def test_ctrl_c_ends_every_engine_and_starts_no_other(tmp_path: Path) -> None:
     driver = start_driver(tmp_path)
     driver.send_signal(signal.SIGINT)
-    _, stderr = driver.communicate(timeout=10)
+    _, stderr = driver.communicate(timeout=600)
     assert stderr.rstrip().endswith("KeyboardInterrupt")
     assert driver.returncode == -signal.SIGINT
     pids = engine_pids(tmp_path)
-    assert len(pids) == 4  # two engines with a child each; the other three never started
+    assert len(pids) == 6  # two engines with two children each; the other three never started
     assert not any(map(is_alive, pids))
     left = {path.name for path in tmp_path.iterdir()} - {path.name for path in tmp_path.glob("*.pid")}
     assert left == {"engine", "4.jsonl"}  # nothing half-written; what was not redone is untouched
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_no_engine_outlives_a_killed_sweep(tmp_path: Path, how: signal.Signals) -> None:
     driver = start_driver(tmp_path)
     driver.send_signal(how)
-    driver.communicate(timeout=10)
+    driver.communicate(timeout=600)
     wait_until(lambda: not any(map(is_alive, engine_pids(tmp_path))))
-    assert len(engine_pids(tmp_path)) == 4
+    assert len(engine_pids(tmp_path)) == 6
+
+
+def test_no_engine_outlives_a_sweep_that_was_killed_together_with_its_guard(tmp_path: Path) -> None:
+    driver = start_driver(tmp_path)
+    (guard,) = children_of(driver.pid)
+    os.kill(guard, signal.SIGKILL)
+    driver.kill()
+    driver.communicate(timeout=600)
+    wait_until(lambda: not any(map(is_alive, engine_pids(tmp_path))))
+
+
+def test_a_sweep_goes_on_when_somebody_kills_its_guard(engine: Callable[..., EngineRunConfig], tmp_path: Path) -> None:
+    kills = "kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $$))\n" + SUMMARY
+    results = run_many([engine(kills, "first"), engine(kills, "second"), engine(SUMMARY, "third")])
+    assert [outcome(result) for result in results] == [("ok", 0, None)] * 3
+
+
+def test_a_run_whose_supervisor_was_killed_is_over_and_failed(
+    engine: Callable[..., EngineRunConfig], tmp_path: Path
+) -> None:
+    killer = f"{HIDE}{HIDDEN['a daemon']}\n{HIDDEN_RUNS}{SUMMARY}kill -9 $PPID; sleep 60"
+    quick, orphan = run_many([engine(SUMMARY, "quick"), engine(killer, "killer")], jobs=2)
+    assert (outcome(quick), outcome(orphan)) == (("ok", 0, None), ("failed", -9, "killed by signal 9"))
+    assert not is_alive(int((tmp_path / "hidden.pid").read_text()))
 
 
 def test_an_error_of_the_callback_stops_the_sweep(engine: Callable[..., EngineRunConfig], tmp_path: Path) -> None:
@@ -614,7 +753,7 @@ def test_only_an_unasked_reference_engine_gives_notice(tmp_path: Path, monkeypat
 def test_the_reference_engine_runs_like_any_other(tmp_path: Path) -> None:
     command = [*find_engine("reference", tmp_path).command, "--ticks", "20", "--profile", "balanced"]
     result = run_engine(
-        EngineRunConfig(command, {"MM_SIZE_ETA": 50}, {}, telemetry_path=tmp_path / "r1.jsonl"), timeout=30
+        EngineRunConfig(command, {"MM_SIZE_ETA": 50}, {}, telemetry_path=tmp_path / "r1.jsonl"), timeout=600
     )
     assert outcome(result) == ("ok", 0, None)
     assert result.metrics["kill_switch"] is False
@@ -639,6 +778,15 @@ def test_provenance_of_an_engine(tmp_path: Path) -> None:
 
 def test_an_engine_without_a_version_has_none(tmp_path: Path) -> None:
     assert find_engine(str(executable(tmp_path / "old", "echo 1.0; exit 2")), tmp_path).version is None
+
+
+@pytest.mark.parametrize("says", ["exec yes", "yes & exec sleep 60", "head -c 200000000 /dev/zero"])
+def test_a_version_takes_neither_for_ever_nor_a_full_disk(tmp_path: Path, says: str) -> None:
+    assert find_engine(str(executable(tmp_path / "chatty", says)), tmp_path).version in (None, "\0" * 200)
+
+
+def test_a_version_is_asked_without_stdin(tmp_path: Path) -> None:
+    assert find_engine(str(executable(tmp_path / "reader", "read line; echo $? $line")), tmp_path).version == "1"
 
 
 def test_the_commit_is_that_of_the_checkout_the_binary_lies_in(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -530,13 +529,15 @@ def test_a_file_that_grows_while_it_is_read_is_refused(warehouse: Warehouse) -> 
     writer = threading.Thread(target=grow)
     writer.start()
     try:
-        (outcome,) = ingest(warehouse, source)
+        outcome = None
+        while outcome is None or outcome.status == "ingested":  # before the writer got its turn
+            (outcome,) = ingest(warehouse, source, replace=True)
     finally:
         done.set()
         writer.join()
     assert outcome.status == "rejected"
     assert outcome.errors == ["balanced_r1.jsonl: changed while it was read"]
-    (outcome,) = ingest(warehouse, source)
+    (outcome,) = ingest(warehouse, source, replace=True)
     assert outcome.status == "ingested"
 
 
@@ -655,16 +656,10 @@ def test_a_worker_that_dies_ends_the_ingest_with_a_hint_and_a_repeat_completes_i
 
     def remember(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
         started.append(popen(*args, **options))
+        started[0].kill()
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", remember)
-
-    def strike() -> None:
-        while not started:
-            time.sleep(0.01)
-        started[0].kill()
-
-    threading.Thread(target=strike).start()
     with pytest.raises(WarehouseError, match="an ingest process ended") as failed:
         ingest(warehouse, some_runs, jobs=2)
     assert failed.value.hint == "repeat the command: it resumes"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from paraphina_wh.engine import EngineRunConfig, run_engine
 from paraphina_wh.warehouse import Warehouse
 from tests.conftest import Invoke
 from tests.records import run_of
@@ -68,6 +71,43 @@ def test_a_summary_without_banner_needs_a_profile(warehouse: Warehouse) -> None:
     assert outcome.errors[0].endswith("a.log: no banner tells the profile")
     (outcome,) = ingest(warehouse, log, profile="balanced")
     assert outcome.status == "ingested"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_log_of_any_length_is_judged_by_its_ends(warehouse: Warehouse, packed: bool) -> None:
+    noise = b"x" * 70_000_000  # no newline
+    text = BANNER.encode() + SUMMARY.replace("346.45", "0.00").encode() + noise + SUMMARY.encode()
+    log = write(warehouse.root / ("a.log.gz" if packed else "a.log"), gzip.compress(text, 1) if packed else text)
+    tracemalloc.start()
+    (outcome,) = ingest(warehouse, log)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert outcome.status == "ingested"
+    assert peak < 20_000_000
+    assert ask(warehouse, "SELECT profile, seed, status, stdout_pnl_total, stdout_sha256 FROM runs") == [
+        ("balanced", 7, "ok", 1346.45, hashlib.sha256(text).hexdigest())
+    ]
+    assert [outcome.status for outcome in ingest(warehouse, log)] == ["unchanged"]
+
+
+def test_a_summary_far_from_the_end_of_a_log_is_not_taken_for_the_last(warehouse: Warehouse) -> None:
+    ingest(warehouse, write(warehouse.root / "a.log", BANNER + SUMMARY + "x" * 1_200_000))
+    assert ask(warehouse, "SELECT seed, status, error, stdout_pnl_total, stdout_kill_switch FROM runs") == [
+        (7, "failed", "no PnL summary on stdout", None, None)
+    ]
+
+
+def test_what_an_engine_prints_is_judged_alike_live_and_from_its_file(warehouse: Warehouse, tmp_path: Path) -> None:
+    middle = "Daily PnL (realised / unrealised / total): +9.00 / +0.00 / +9.00\n" * 50_000
+    script = write(tmp_path / "engine", "#!/bin/sh\ncat said\n")
+    script.chmod(0o755)
+    (tmp_path / "said").write_text(BANNER + middle + SUMMARY)
+    stdout = warehouse.root / "balanced_r1.stdout.txt"
+    result = run_engine(EngineRunConfig([str(script)], {}, {}, cwd=tmp_path, stdout_path=stdout))
+    assert stdout.stat().st_size < 1_200_000
+    assert (result.status, result.metrics["pnl_total"]) == ("ok", 1346.45)
+    ingest(warehouse, stdout)
+    assert ask(warehouse, "SELECT status, seed, stdout_pnl_total FROM runs") == [("ok", 7, 1346.45)]
 
 
 def test_any_other_text_is_turned_down(warehouse: Warehouse) -> None:

@@ -55,7 +55,7 @@ def main(context: click.Context, root: str | None, warehouse: str | None, quiet:
     """Columnar research warehouse for the Paraphina market-making engine.
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 contract violation, failed run,
-    failed gate or damaged data; 2 wrong usage, missing file or missing engine; 130 interrupted (Ctrl-C, SIGTERM);
-    141 the reader of stdout closed the pipe.
+    failed gate or damaged data; 2 wrong usage, missing file or missing engine; 130 interrupted (Ctrl-C, SIGTERM,
+    SIGHUP); 141 the reader of stdout closed the pipe.
     """
     context.obj = Settings(root, warehouse, quiet, debug)

@@ -1,60 +1,61 @@
-"""What a process prints: straight to a file, kept whole under its final name or not at all."""
+"""The two ends of a text of any length: what an engine prints, and what a log file holds."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import re
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 HEAD_BYTES: Final = 64 * 1024
 TAIL_BYTES: Final = 1024 * 1024
+GAP: Final = re.compile(r"\[[0-9]+ bytes left out\]")
+"""What stands in the place of the bytes between the ends."""
 
 
-class Capture:
-    """A file for the output of one process. Leaving the block deletes it, unless it was kept.
+class Ends:
+    """The first 64 KiB of a stream of bytes (the banner) and the last 1 MiB (the summary); the rest is counted.
 
-    It lies hidden beside its target, so that the last step is a rename; without target it has no name.
+    A stream that is no longer than both together is kept whole. Memory does not grow with the stream.
     """
 
-    def __init__(self, target: Path | None) -> None:
-        """Open the file, empty; what a killed predecessor left there is overwritten."""
-        self._target = target
-        self._partial = None if target is None else target.with_name(f".{target.name}.partial")
-        # Closed by __exit__.
-        self.file = tempfile.TemporaryFile() if self._partial is None else self._partial.open("w+b")  # noqa: SIM115
+    def __init__(self) -> None:
+        """Begin with an empty stream."""
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._left_out = 0
 
-    def __enter__(self) -> Self:
-        """Return the capture itself."""
-        return self
+    def feed(self, block: bytes) -> None:
+        """Take the next bytes of the stream."""
+        room = HEAD_BYTES - len(self._head)
+        self._head += block[:room]
+        self._tail += block[room:]
+        # Not at every block: each cut moves what stays.
+        if len(self._tail) > 2 * TAIL_BYTES:
+            self._left_out += len(self._tail) - TAIL_BYTES
+            del self._tail[:-TAIL_BYTES]
 
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        self.file.close()
-        if self._partial is not None:
-            self._partial.unlink(missing_ok=True)
-
-    def keep(self) -> None:
-        """Move the finished file to its target, durably; without target there is nothing to keep."""
-        if self._partial is not None and self._target is not None:
-            os.fsync(self.file.fileno())
-            self._partial.replace(self._target)
+    def content(self) -> bytes:
+        """Return the whole stream, or its ends with a note between them of how much was left out."""
+        left_out = self._left_out + max(0, len(self._tail) - TAIL_BYTES)
+        # No white space around the note: a number cut in half must not look complete to the parser.
+        note = f"[{left_out} bytes left out]".encode() if left_out else b""
+        return b"".join((self._head, note, self._tail[-TAIL_BYTES:]))
 
     def text(self) -> str:
-        """Return the text, invalid UTF-8 replaced.
+        """Return the content as text, invalid UTF-8 replaced."""
+        return self.content().decode("utf-8", errors="replace")
 
-        Of a file longer than both together, only the first 64 KiB (the banner) and the last 1 MiB (the
-        summary) are read; a note between them says how much was left out. The file keeps everything.
-        """
-        handle = self.file.fileno()
-        size = os.fstat(handle).st_size
-        left_out = size - HEAD_BYTES - TAIL_BYTES
-        if left_out <= 0:
-            return os.pread(handle, size, 0).decode("utf-8", errors="replace")
-        # No white space around the note: a number cut in half must not look complete to the parser.
-        pieces = (
-            os.pread(handle, HEAD_BYTES, 0),
-            f"[{left_out} bytes left out]".encode(),
-            os.pread(handle, TAIL_BYTES, size - TAIL_BYTES),
-        )
-        return b"".join(pieces).decode("utf-8", errors="replace")
+
+def keep(content: bytes, target: Path) -> None:
+    """Write a file, durably: it is there whole or not at all."""
+    # Always the same name: what a killed predecessor left there is overwritten.
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

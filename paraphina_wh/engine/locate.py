@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-from paraphina_wh.engine.capture import Capture
 from paraphina_wh.engine.plan import clean_environment
 from paraphina_wh.engine.process import Launch, ProcessGroups, run_process
 from paraphina_wh.errors import WarehouseError
@@ -123,10 +122,10 @@ def _version_of_sources(command: tuple[str, ...], sha256: str) -> str | None:
 
 
 def _version(command: tuple[str, ...]) -> str | None:
-    with Capture(None) as stdout, Capture(None) as stderr, ProcessGroups() as groups:
-        launch = Launch((*command, "--version"), clean_environment({}), None, stdout.file, stderr.file)
+    launch = Launch((*command, "--version"), clean_environment({}), None)
+    with ProcessGroups() as groups:
         end = run_process(launch, groups, _VERSION_TIMEOUT_S)
-        lines = stdout.text().splitlines()
+    lines = launch.stdout.text().splitlines()
     return lines[0].strip()[:200] or None if end.returncode == 0 and lines else None
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from paraphina_wh.engine.capture import Capture
+from paraphina_wh.engine.capture import keep
 from paraphina_wh.engine.config import EngineRunConfig
 from paraphina_wh.engine.plan import RunPlan, clean_environment, plan_runs
 from paraphina_wh.engine.process import Launch, ProcessEnd, ProcessGroups, run_process
 from paraphina_wh.engine.result import EngineRunResult, Metrics, RunStatus, find_problem
 from paraphina_wh.engine.stdout import parse_metrics
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.interrupt import wake_from_waits
 
 MetricsParser = Callable[[str], Mapping[str, float | bool | str]]
 
@@ -62,6 +63,7 @@ def run_many(
     on_start: Callable[[str], object] | None = None,
     on_end: Callable[[EngineRunResult], object] | None = None,
     inherit_env: bool = False,
+    keep_texts: bool = True,
 ) -> list[EngineRunResult]:
     """Run the engines, `jobs` at a time, and return their results in the order of the configs.
 
@@ -70,7 +72,8 @@ def run_many(
     timeout: seconds per attempt, None for no limit. retries: further attempts after a failed or timed-out
     one. on_result is called here, in this thread, as each run ends. In the thread of the run: on_start is told the
     run_id, before each attempt and before the files of an earlier run go; on_end is told the result at once, so that
-    what it records outlives an interruption.
+    what it records outlives an interruption. keep_texts: without it stdout and stderr are empty in what is returned,
+    so that a sweep of many talkative runs fits in memory; on_result and on_end have them.
 
     A run that fails or runs out of time is a result like any other. Ctrl-C, or an error of on_result, stops
     every engine and leaves nothing half-written; should this process be killed, its engines are too.
@@ -80,12 +83,17 @@ def run_many(
     plans = plan_runs(configs, inherit_env)
     with ThreadPoolExecutor(jobs) as pool, ProcessGroups() as groups:
         sweep = _Sweep(groups, parse_metrics, timeout, retries, on_start, on_end)
-        runs = [pool.submit(_run, plan, sweep) for plan in plans]
-        for run in as_completed(runs):
+        # A run that has been reported is forgotten here, and its texts with it.
+        positions = {pool.submit(_run, plan, sweep): position for position, plan in enumerate(plans)}
+        results: dict[int, EngineRunResult] = {}
+        wake_from_waits()
+        for run in as_completed(positions):
             result = run.result()
             if on_result is not None:
                 on_result(result)
-    return [run.result() for run in runs]
+            results[positions.pop(run)] = result if keep_texts else replace(result, stdout="", stderr="")
+            wake_from_waits()  # on_result may have loaded Polars
+    return [results[position] for position in range(len(plans))]
 
 
 def _check_limits(jobs: int, timeout: float | None, retries: int) -> None:
@@ -138,17 +146,16 @@ def _attempt(plan: RunPlan, sweep: _Sweep, attempt: int) -> EngineRunResult:
 
 def _execute(plan: RunPlan, sweep: _Sweep) -> tuple[ProcessEnd, str, str]:
     """Run the process; return its end, its stdout and its stderr, both kept where the plan says."""
-    with Capture(plan.stdout) as stdout, Capture(plan.stderr) as stderr:
-        environment = clean_environment(plan.overlay)
-        launch = Launch(plan.command, environment, plan.cwd, stdout.file, stderr.file)
-        try:
-            end = run_process(launch, sweep.groups, sweep.timeout)
-        except CancelledError:
-            _clear(plan)  # telemetry written so far
-            raise
-        stdout.keep()
-        stderr.keep()
-        return end, stdout.text(), stderr.text()
+    launch = Launch(plan.command, clean_environment(plan.overlay), plan.cwd)
+    try:
+        end = run_process(launch, sweep.groups, sweep.timeout)
+    except CancelledError:
+        _clear(plan)  # telemetry written so far
+        raise
+    for ends, target in ((launch.stdout, plan.stdout), (launch.stderr, plan.stderr)):
+        if target is not None:
+            keep(ends.content(), target)
+    return end, launch.stdout.text(), launch.stderr.text()
 
 
 def _clear(plan: RunPlan) -> None:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from paraphina_wh.engine.capture import GAP
+
 # A number, `+-0.00` (how the engine prints negative zero), or what it prints for a non-finite value.
 # The possessive `++` gives no digit back, so hostile input costs linear time.
 _NUMBER: Final = r"(\+-0(?:\.0++)?+|[+-]?+[0-9]++(?:\.[0-9]++)?+|[+-]?+(?:nan|inf))"
@@ -69,25 +71,31 @@ def parse_metrics(stdout: str) -> dict[str, float | bool]:
     """Return `pnl_realised`, `pnl_unrealised`, `pnl_total` (US dollars) and `kill_switch`.
 
     The last PnL line and the last kill line win, each on its own. Without a PnL line, or with one that is
-    not finite, all three amounts are NaN; without a kill line `kill_switch` is False.
+    not finite, all three amounts are NaN; without a kill line `kill_switch` is False. Of a text with bytes left out
+    only what follows them counts.
     """
-    pnl = _last_pnl(stdout)
+    end = _end(stdout)
+    pnl = _last_pnl(end)
     if pnl is None or not _finite(pnl):
         pnl = _Pnl(math.nan, math.nan, math.nan)
     return {
         "pnl_realised": pnl.realised,
         "pnl_unrealised": pnl.unrealised,
         "pnl_total": pnl.total,
-        "kill_switch": _last_kill(stdout) or False,
+        "kill_switch": _last_kill(end) or False,
     }
 
 
 def parse_stdout(stdout: str) -> StdoutSummary:
-    """Return all that the stdout says about the run: banner, kill, regime and summary."""
+    """Return all that the stdout says about the run: banner, kill, regime and summary.
+
+    Of a text with bytes left out, all but the banner is read from what follows them.
+    """
     banner = _banner(stdout)
     ticks, seed = banner.get("ticks"), banner.get("seed")
-    kill_tick = _last(_KILL_TICK, stdout)
-    pnl = _last_pnl(stdout)
+    end = _end(stdout)
+    kill_tick = _last(_KILL_TICK, end)
+    pnl = _last_pnl(end)
     amounts = pnl if pnl is not None and _finite(pnl) else None
     return StdoutSummary(
         cfg_version=banner.get("cfg"),
@@ -96,15 +104,21 @@ def parse_stdout(stdout: str) -> StdoutSummary:
         ticks_requested=int(ticks) if ticks else None,
         seed=int(seed) if seed else None,
         kill_tick=int(kill_tick) if kill_tick else None,
-        kill_reason=_last(_KILL_REASON, stdout),
-        risk_regime=_last(_RISK_REGIME, stdout),
+        kill_reason=_last(_KILL_REASON, end),
+        risk_regime=_last(_RISK_REGIME, end),
         pnl_realised=amounts.realised if amounts else None,
         pnl_unrealised=amounts.unrealised if amounts else None,
         pnl_total=amounts.total if amounts else None,
-        kill_switch=_last_kill(stdout),
+        kill_switch=_last_kill(end),
         has_summary=pnl is not None,
         non_finite=pnl is not None and amounts is None,
     )
+
+
+def _end(stdout: str) -> str:
+    """Return what follows the bytes left out, if any were: the last summary may have been among them."""
+    gap = _last_match(GAP, stdout)
+    return stdout[gap.end() - 1 :] if gap else stdout  # its bracket stays: what follows it begins no line
 
 
 def _last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

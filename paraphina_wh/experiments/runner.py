@@ -35,7 +35,8 @@ _WAIT_RUNS = 64
 class Session:
     """What a session of a runner came to.
 
-    spec: the experiment with the options in it. planned: all runs of the grid. done: results of those run now.
+    spec: the experiment with the options in it. planned: all runs of the grid. done: results of those run now, without
+    their texts.
     kept: number of those already there. report: what the ingest said of each file. run_ids: the live runs of the grid,
     one a label, a good one where there is one.
     """
@@ -282,6 +283,7 @@ def _execute(
         on_start=begin,
         on_end=end,
         on_result=finish,
+        keep_texts=False,
     )
     intake.flush()
     return results

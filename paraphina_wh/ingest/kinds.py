@@ -14,6 +14,7 @@ from paraphina_wh.candidates import is_per_run, is_summary
 from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.header import read_header
+from paraphina_wh.ingest.log import read_log
 from paraphina_wh.known import TIERS
 from paraphina_wh.sidecar import SUFFIX, sidecar_path, stem
 from paraphina_wh.telemetry.source import ending_of, open_source
@@ -31,7 +32,7 @@ EXPORTED_MARK: Final = "experiment.toml"
 
 _DATASET_NAME: Final = re.compile(r"research_dataset_.*")
 _UNMAPPED: Final = ("metrics", "trajectories")
-# How far to look for the first JSON object, and for what an engine says at the start and the end of its stdout.
+# How far to look for the first JSON object.
 _LINES: Final = 1000
 _LONGEST_LINE: Final = 1 << 20
 _TEXT_BYTES: Final = 1 << 16
@@ -122,12 +123,9 @@ def _kind_of_table(file: Path) -> Kind:
 def _kind_of_text(file: Path) -> Kind:
     with open_source(file) as stream:
         start = stream.read(_TEXT_BYTES)
-        end = b""
-        while block := stream.read(_TEXT_BYTES):
-            end = (end + block)[-_TEXT_BYTES:]
     if start.lstrip().startswith(b"{") and ending_of(file) not in TEXT_ENDINGS:
         return _kind_of_json(file)
-    found = parse_stdout((start + end).decode("utf-8", "replace"))
+    found = parse_stdout(read_log(file).text)
     return "stdout" if found.has_summary or found.cfg_version or found.profile else "unknown"
 
 

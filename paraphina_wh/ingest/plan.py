@@ -18,7 +18,7 @@ from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.inputs import Input
 from paraphina_wh.ingest.kinds import HARNESS_NAME
-from paraphina_wh.ingest.rows import read_log
+from paraphina_wh.ingest.log import read_log
 from paraphina_wh.ingest.split import split_on_reset
 from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
@@ -174,7 +174,7 @@ def _task_of_log(warehouse: Warehouse, file: Path, options: Options) -> Task:
     Raises: WarehouseError when neither the options nor the banner nor the name tell the profile.
     """
     check_name(file)
-    said = parse_stdout(read_log(file).decode("utf-8", "replace"))
+    said = parse_stdout(read_log(file).text)
     named = HARNESS_NAME.fullmatch(log_stem(file))
     profile = options.profile or (named and named[1]) or said.profile
     if not profile:

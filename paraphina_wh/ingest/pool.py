@@ -15,6 +15,7 @@ import msgspec
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.plan import Plan
 from paraphina_wh.ingest.task import Order, Outcome, Reply
+from paraphina_wh.interrupt import wake_from_waits
 from paraphina_wh.warehouse import Warehouse
 
 
@@ -48,6 +49,7 @@ class Pool:
         for worker in self.workers:
             worker.feed(self.waiting, self.done)
         for _ in plan.batches:
+            wake_from_waits()
             reply = self.done.get()
             if reply.error:
                 raise WarehouseError(reply.error, reply.hint, exit_code=reply.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +10,13 @@ import msgspec
 
 from paraphina_wh.engine.stdout import StdoutSummary, parse_stdout
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.log import read_log
 from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.known import TIERS
 from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.telemetry.reader import Ledger
 from paraphina_wh.telemetry.record import INT64_MAX
-from paraphina_wh.telemetry.source import open_source
 
-LONGEST_LOG_BYTES = 64 << 20
 # The knobs that have a column of their own, under the names labels use.
 KNOB_COLUMNS = {
     "init_q_tao": "PARAPHINA_INIT_Q_TAO",
@@ -44,10 +42,10 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
     if task.crashed:
         row.status, row.error = "failed", "no PnL summary on stdout"
     if task.stdout:
-        content = stdout_bytes(task)
+        log = read_log(Path(task.stdout))
         row.source_path = None if task.source or task.sidecar else task.origin
-        row.stdout_sha256 = hashlib.sha256(content).hexdigest()
-        found = parse_stdout(content.decode("utf-8", "replace"))
+        row.stdout_sha256 = log.sha256
+        found = parse_stdout(log.text)
         _check_profile(task, found)
         _apply_stdout(row, found)
     return row
@@ -60,23 +58,6 @@ def _check_profile(task: Task, found: StdoutSummary) -> None:
             f"{task.origin}: the engine's banner says profile {found.profile!r}, not {task.profile!r}",
             "leave out --profile; or the file has the name, the sidecar or the stdout of another run",
         )
-
-
-def stdout_bytes(task: Task) -> bytes:
-    """Return what the engine said, decompressed; nothing when no file holds it."""
-    return read_log(Path(task.stdout)) if task.stdout else b""
-
-
-def read_log(file: Path) -> bytes:
-    """Return the content of a stdout log, decompressed.
-
-    Raises: WarehouseError when it is longer than that of one run can be.
-    """
-    with open_source(file) as stream:
-        content = stream.read(LONGEST_LOG_BYTES + 1)
-    if len(content) > LONGEST_LOG_BYTES:
-        raise WarehouseError(f"{file}: longer than {LONGEST_LOG_BYTES} bytes", "is it the stdout of one run?")
-    return content
 
 
 def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerRow:

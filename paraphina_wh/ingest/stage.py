@@ -15,8 +15,9 @@ import duckdb
 from paraphina_wh.catalog import no_glob
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import Columnar, convert
+from paraphina_wh.ingest.log import read_log
 from paraphina_wh.ingest.overlapped import Overlapped, file_sha256, stream_sha256
-from paraphina_wh.ingest.rows import account, identity_row, outcome_of, stdout_bytes
+from paraphina_wh.ingest.rows import account, identity_row, outcome_of
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN, BadLineFile, ExtraFile
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.ledger import LedgerRow, evidence_id_of, run_id_of
@@ -141,7 +142,7 @@ class Stager:
 
     def _without_ticks(self, task: Task) -> Staged | Outcome:
         """Stage a run that left no telemetry: it failed early, or its experiment only reads stdout."""
-        digest = hashlib.sha256(stdout_bytes(task)).hexdigest()
+        digest = read_log(Path(task.stdout)).sha256 if task.stdout else hashlib.sha256().hexdigest()
         run_id = run_id_of(task.profile, task.label, digest)
         settled = self.settled(task, run_id)
         if settled:

@@ -105,6 +105,7 @@ class _Session:
             jobs=self.options.jobs or os.cpu_count() or 1,
             timeout=self.options.timeout_sec,
             on_result=finish,
+            keep_texts=False,
         )
         return [done[run_id] for run_id in by_id]
 
