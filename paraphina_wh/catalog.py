@@ -24,6 +24,7 @@ from paraphina_wh.ledger import LEDGER
 from paraphina_wh.records import Record
 from paraphina_wh.tables import DATASET_COLUMNS, MC_RUNS_COLUMNS, SUMMARY_COLUMNS, ticks_columns, zero_rows
 from paraphina_wh.telemetry.shape import column_types
+from paraphina_wh.temporary import temporary_prefix
 from paraphina_wh.tick_views import fitted, is_fitted, older_schema_name
 from paraphina_wh.warehouse import FORMAT, Warehouse, new_batch, sql_text
 
@@ -177,7 +178,7 @@ def _check_readable(folder: Path | os.DirEntry[str], levels: int) -> None:
 @cache
 def _empty_base() -> Path:
     """Return a folder with the zero-row files alone, gone when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="paraphina-wh-"))
+    folder = Path(tempfile.mkdtemp(prefix=temporary_prefix()))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     empty = Warehouse(folder, folder)
     write_zero_rows(empty)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from itertools import count
 from pathlib import Path
 
 import duckdb
+
+from paraphina_wh.temporary import owned_name
 
 _numbers = count()
 
@@ -19,7 +20,7 @@ def in_memory(threads: int | None = None, spill: Path | None = None) -> duckdb.D
     memory, by default that of temporary files; nothing is made before it is needed.
     """
     # By itself DuckDB spills into the current folder. Two databases in one folder would take each other's files.
-    name = f"spill-{os.getpid()}-{next(_numbers)}"
+    name = f"spill-{owned_name()}-{next(_numbers)}"
     folder = spill / name if spill else Path(tempfile.gettempdir(), f"paraphina-wh-{name}")
     config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": str(folder)}
     if threads:

@@ -18,6 +18,7 @@ from paraphina_wh.sandbox.here import answered_here
 from paraphina_wh.sandbox.limits import NO_LIMITS, Limits, share_of
 from paraphina_wh.sandbox.rows import Rows
 from paraphina_wh.sandbox.watch import is_left_running
+from paraphina_wh.temporary import temporary_prefix
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 
@@ -59,7 +60,7 @@ def open_query(warehouse: Warehouse, sql: str, limits: Limits = NO_LIMITS) -> It
         return
     checked = statement.checked(sql)
     warehouse.check_exists()
-    with tempfile.TemporaryDirectory(prefix="paraphina-wh-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix(), ignore_cleanup_errors=True) as name:
         private = Path(name)
         share = share_of(limits, private)
         with answered_here(warehouse, checked, share, limits.timeout_s) as rows:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,7 @@ from paraphina_wh.maintenance.gc import Leftover, collect
 from paraphina_wh.maintenance.integrity import check_warehouse
 from paraphina_wh.maintenance.repair import repair
 from paraphina_wh.records import read_records
+from paraphina_wh.temporary import owned_name
 from paraphina_wh.warehouse import Warehouse, locate
 from tests.conftest import Invoke, Report
 from tests.records import run_of
@@ -38,6 +44,14 @@ def take_in(warehouse: Warehouse, run: int, ticks: int, **options: Any) -> Path:
     source = write(warehouse.root / "in" / f"balanced_r{run}.jsonl", run_of(ticks))
     assert ingest(warehouse, source, **options).complete
     return source
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of temporary files that no other test, and nobody else, leaves anything in."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +209,44 @@ def test_staging_of_a_living_process_stays_and_that_of_a_dead_one_goes(three: Wa
     assert sorted(paths(found, "staging")) == sorted(str(each.relative_to(three.path)) for each in (dead, spill))
     assert not dead.exists()
     assert ours.exists()
+
+
+def test_temporary_folders_of_processes_that_are_gone_go(
+    three: Warehouse, temporary: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    """A query that spills, before it is killed and after."""
+    where, started, number = owned_name().split("-")
+    others = [
+        temporary / f"paraphina-wh-{owned_name()}-a1b2c3_4",
+        temporary / f"paraphina-wh-00000000-{started}-4194305-0",  # of another machine or container
+        temporary / "paraphina-wh-2024-01",  # somebody's own
+        temporary / f"spill-{where}-{started}-4194305-0",
+    ]
+    for folder in others:
+        folder.mkdir()
+    (temporary / f"paraphina-wh-{where}-{started}-4194305-link").symlink_to(tmp_path)
+    # The number was used again: the process that had it began at another time.
+    used_again = temporary / f"paraphina-wh-{where}-{int(started) - 1}-{number}-x"
+    used_again.mkdir()
+    earlier = temporary / "paraphina-wh-spill-4194305-0"
+    earlier.mkdir()
+
+    sql = "SELECT count(*) FROM (FROM range(1000000000) ORDER BY hash(range))"
+    command = [sys.executable, "-m", "paraphina_wh", "--root", str(three.root), "query", sql, "--memory", "60MB"]
+    with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(temporary)}) as query:
+        while not (spilled := [path for path in temporary.rglob("spill/*") if f"-{query.pid}-" in str(path)]):
+            assert query.poll() is None
+            time.sleep(0.01)
+        live = spilled[0].parents[1]
+        assert paths(collect(three, older_than_s=0), "temporary") == sorted(map(str, (used_again, earlier)))
+        query.kill()
+    assert collect(three, older_than_s=60) == []
+    listed = invoke("gc", "--older-than", "0s", "--format", "json")
+    assert sorted(row["path"] for row in json.loads(listed.stdout)) == sorted(map(str, (used_again, earlier, live)))
+    gone = collect(three, older_than_s=0, delete=True)
+    assert paths(gone, "temporary") == sorted(map(str, (used_again, earlier, live)))
+    assert max(leftover.bytes for leftover in gone) > 0
+    assert sorted(path for path in temporary.iterdir() if path.is_dir() and not path.is_symlink()) == sorted(others)
 
 
 def test_a_staging_folder_that_gc_takes_before_it_is_locked_is_made_again(

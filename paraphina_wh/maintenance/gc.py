@@ -21,6 +21,7 @@ from paraphina_wh.maintenance.integrity import compare
 from paraphina_wh.maintenance.places import is_of_source, is_ticks_file, stored_files
 from paraphina_wh.maintenance.reading import runs_told
 from paraphina_wh.records import Records, StoredFile, read_records
+from paraphina_wh.temporary import abandoned_folders, is_abandoned
 from paraphina_wh.warehouse import Warehouse, batch_time
 
 DEFAULT_AGE_S: Final = 3600.0
@@ -30,9 +31,10 @@ DEFAULT_AGE_S: Final = 3600.0
 class Leftover:
     """Something that answers for nothing.
 
-    kind: `staging` (an unfinished write), `replaced` (a committed change took it out of the answers), `orphaned`
+    kind: `staging` (an unfinished write), `temporary` (of a process that is gone, among the temporary files of the
+    machine), `replaced` (a committed change took it out of the answers), `orphaned`
     (ticks whose commit never came) or `record` (announces a commit that never came, or is in a folded file too).
-    path: relative to the warehouse. age_s: seconds since it was last touched, or taken out.
+    path: relative to the warehouse; absolute outside of it. age_s: seconds since it was last touched, or taken out.
     """
 
     kind: str
@@ -82,7 +84,7 @@ def _leftovers(warehouse: Warehouse, older_than_s: float) -> list[Leftover]:
     now, found = time.time(), []
     for kind, path, since in _candidates(warehouse, records):
         size, touched = _size_and_time(path)
-        name = str(path.relative_to(warehouse.path))
+        name = str(path if kind == "temporary" else path.relative_to(warehouse.path))
         found.append(Leftover(kind, name, size, max(0.0, now - max(since, touched))))
     return [each for each in found if each.age_s >= older_than_s]
 
@@ -90,6 +92,7 @@ def _leftovers(warehouse: Warehouse, older_than_s: float) -> list[Leftover]:
 def _candidates(warehouse: Warehouse, records: Records) -> Iterator[tuple[str, Path, float]]:
     """Yield kind, path and when it was taken out; 0 where the path itself tells how old it is."""
     yield from (("staging", path, 0.0) for path in _unlocked(warehouse))
+    yield from (("temporary", path, 0.0) for path in abandoned_folders())
     yield from _replaced(warehouse, records)
     yield from (("orphaned", path, 0.0) for path in _orphans(warehouse, records))
     yield from (("record", path, 0.0) for path in records.unfinished)
@@ -113,7 +116,7 @@ def _unlocked(warehouse: Warehouse) -> Iterator[Path]:
         if not path.is_dir() or path.is_symlink():
             yield path
         elif path.name.startswith("spill-"):
-            if not _is_alive(path.name.split("-")[1]):
+            if is_abandoned(path.name):
                 yield path
         elif not _is_locked(path):
             yield path
@@ -125,10 +128,6 @@ def _is_locked(folder: Path) -> bool:
             return False
     except (BlockingIOError, FileNotFoundError):
         return True
-
-
-def _is_alive(pid: str) -> bool:
-    return pid.isdecimal() and Path("/proc", pid).exists()
 
 
 def _replaced(warehouse: Warehouse, records: Records) -> Iterator[tuple[str, Path, float]]:
@@ -202,7 +201,7 @@ def _size_and_time(path: Path) -> tuple[int, float]:
 def _remove(warehouse: Warehouse, leftover: Leftover) -> bool:
     """Remove a leftover and tell whether it is gone; nothing is removed through a link that leads elsewhere."""
     path = warehouse.path / leftover.path
-    if not path.parent.resolve().is_relative_to(warehouse.path.resolve()):
+    if leftover.kind != "temporary" and not path.parent.resolve().is_relative_to(warehouse.path.resolve()):
         return False
     if path.is_symlink() or not path.is_dir():
         commit.remove(path)

@@ -29,6 +29,7 @@ from paraphina_wh.sandbox.failure import RAISE_MEMORY, too_long
 from paraphina_wh.sandbox.limits import UNTRUSTED_MEMORY, UNTRUSTED_TIMEOUT_S, Limits, memory_bytes
 from paraphina_wh.sandbox.order import READY, Complaint, Order
 from paraphina_wh.sandbox.rows import Rows
+from paraphina_wh.temporary import temporary_prefix
 from paraphina_wh.warehouse import Warehouse
 
 # What Python and DuckDB need to start and to read clocks as here; everything else may be a secret.
@@ -50,7 +51,7 @@ def answered_apart(warehouse: Warehouse, sql: str, limits: Limits) -> Iterator[R
     """
     timeout_s = UNTRUSTED_TIMEOUT_S if limits.timeout_s is None else limits.timeout_s
     memory = memory_bytes(limits.memory or UNTRUSTED_MEMORY)
-    with tempfile.TemporaryDirectory(prefix="paraphina-wh-") as name, _process(Path(name)) as process:
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as name, _process(Path(name)) as process:
         _tell(process, Order(str(warehouse.root), str(warehouse.path), sql, timeout_s, memory))
         yield _Answer(process, timeout_s, memory).rows()
 
