@@ -3,10 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test fix bench torture mutants clean
+.PHONY: help demo test test-latest fix bench torture mutants clean
 
 help: ## show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 .venv/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,6 +34,12 @@ test: .venv/dev ## format, lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
 
+test-latest: ## the tests on the newest releases that pyproject.toml allows, in an environment of their own
+	$(PYTHON) -m venv .venv-latest
+	PIP_CONSTRAINT= .venv-latest/bin/pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'
+	.venv-latest/bin/pip freeze --exclude-editable
+	.venv-latest/bin/pytest -n auto
+
 fix: .venv/dev ## format, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -48,4 +54,4 @@ mutants: .venv/torture ## change the reader and the commit path in small ways th
 	$(BIN)/python -m tests.torture.mutants
 
 clean: ## remove what can be made again
-	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-latest demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, settings
 
 from paraphina_wh import catalog
 from paraphina_wh.cli import main
@@ -22,6 +23,10 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 Report = Callable[[Figure], None]
 
 PROJECT = Path(__file__).parents[1]
+
+# A busy machine is slow, and no property is wrong for it.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -98,7 +103,7 @@ def command(tmp_path: Path) -> Command:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         )
 
     return run
@@ -119,6 +124,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let a process without tests take over half of what another has left: the slow ones are not evenly spread."""
     if config.getoption("dist", "no") == "load":
         config.option.dist = "worksteal"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, object, object]:
+    """Let a failure reach the process that prints it, whatever text it shows: names may be no Unicode."""
+    return _in_unicode((yield))
+
+
+def _in_unicode(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {name: _in_unicode(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_in_unicode, value))
+    return value
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -129,7 +129,7 @@ def test_a_script_without_a_main_guard_may_ingest_on_several_processes(root: Pat
         f"report = wh.open({str(tmp_path)!r}).ingest({str(root / 'runs')!r}, jobs=2)\n"
         "print(len(report), report.complete)\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600)
     assert done.stdout == "2 True\n", done.stderr
 
 

@@ -241,7 +241,7 @@ for profile in sys.argv[2]:
         subprocess.Popen([sys.executable, "-c", script, str(root.root), profiles])
         for profiles in ("01234", "43210", "20", "13")
     ]
-    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
+    assert [process.wait(600) for process in processes] == [0, 0, 0, 0]
     assert dataset.read_bytes().startswith(before)
     assert sorted(labels(dataset)) == [f"r{i:02d}" for i in range(40)]
     assert mirrored(root) == dataset.read_text().splitlines()

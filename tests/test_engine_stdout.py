@@ -258,6 +258,6 @@ def test_any_text_at_all_is_read_without_an_error(text: str) -> None:
     ids=lambda text: text[:20].strip() or "spaces",
 )
 def test_a_megabyte_of_hostile_text_costs_linear_time(hostile: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert not parse_stdout(hostile).has_summary
-    assert time.perf_counter() - start < 2.0  # quadratic time would be hours
+    assert time.process_time() - start < 60.0  # quadratic time would be hours

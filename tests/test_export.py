@@ -170,7 +170,7 @@ def _frames(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_frames())
 def test_any_table_comes_out_as_from_the_csv_module(frame: pl.DataFrame) -> None:
     expected = io.StringIO(newline="")

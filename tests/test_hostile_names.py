@@ -261,7 +261,7 @@ def test_an_argument_that_is_no_text_is_wrong_usage(invoke: Invoke, tmp_path: Pa
 
 def test_undecodable_bytes_reach_a_real_process_as_wrong_usage(tmp_path: Path) -> None:
     shell = f"{sys.executable} -m paraphina_wh forget $'a\\xff'"
-    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         2,
         "error: Invalid value for '[RUN]...': not UTF-8: a\\xff",

@@ -150,7 +150,7 @@ def shell(folder: Path, *args: str | Path, script: str = "") -> str:
     if not SHELL.exists():
         pytest.skip("the DuckDB shell is not installed: package duckdb-cli")
     done = subprocess.run(
-        [SHELL, *args], cwd=folder, input=script, capture_output=True, text=True, env={"HOME": str(folder)}, timeout=60
+        [SHELL, *args], cwd=folder, input=script, capture_output=True, text=True, env={"HOME": str(folder)}, timeout=600
     )
     # The shell says which script it was told to load.
     complaints = re.sub(r"\x1b\[\d*m|-- Loading resources from .*\n", "", done.stderr)

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, seed, settings
+from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
 from paraphina_wh.ingest.columnar import Columnar, convert, open_reader
@@ -30,7 +30,7 @@ from tests.torture.mutated import Tape, file_of
 
 SEED = 20_251
 
-bounded = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+bounded = settings(database=None)
 
 
 # The oracle itself

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import paraphina_wh as wh
+from paraphina_wh.commit import write_atomically
 from paraphina_wh.sidecar import read_sidecar
 from tests.engines import FLAGS, NO_VERSION, engine, record_runs, replay
 
@@ -33,48 +34,54 @@ INIT_Q_TAO = "q"
 """
 
 # Notes that it began and that it ended, each with what it ran.
-_NOTE = 'note() { echo "$profile ${PARAPHINA_INIT_Q_TAO%.0} $((seed - 1)) $$" >> $1; }; note begun.txt; sleep 0.1'
+_NOTE = 'note() { echo "$profile ${PARAPHINA_INIT_Q_TAO%.0} $((seed - 1)) $$" >> $1; }; note begun.txt'
+# Goes on while no more have begun than may: so a session can be met in the middle, however busy the machine is.
+_GATE = "while [ $(wc -l < begun.txt) -gt $(cat may_begin) ]; do sleep 0.02; done"
+_JOBS = 3
 
 
 @pytest.mark.parametrize(("mode", "repeats"), [("stdout", 2), ("both", 4)])
 def test_three_interruptions_lose_and_repeat_nothing(tmp_path: Path, mode: str, repeats: int) -> None:
     count = 15 * repeats
     recorded = record_runs(tmp_path / "recorded", ticks=5, seeds=repeats)
-    engine(tmp_path / "engine", NO_VERSION, FLAGS, _NOTE, replay(recorded), "note ended.txt")
+    engine(tmp_path / "engine", NO_VERSION, FLAGS, _NOTE, _GATE, replay(recorded), "note ended.txt")
     (tmp_path / "sixty.toml").write_text(_SWEEP.replace("@MODE@", mode).replace("@REPEATS@", str(repeats)))
-    line = [sys.executable, "-m", "paraphina_wh", "run", "sixty.toml", "--engine", "./engine", "--jobs", "3"]
+    line = [sys.executable, "-m", "paraphina_wh", "run", "sixty.toml", "--engine", "./engine", "--jobs", str(_JOBS)]
 
     def finished() -> list[str]:
         """Return the runs whose sidecars say that they ended well."""
         sidecars = [read_sidecar(path) for path in (tmp_path / "runs").rglob("*.run.json")]
         return [f"{s.profile} {s.labels['q']:.0f} {s.repeat}" for s in sidecars if s and s.status == "ok"]
 
-    def begin() -> subprocess.Popen[str]:
-        return subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def begin(runs: int) -> subprocess.Popen[str]:
+        """Start a session, and wait until so many of its runs have ended well and no further one can."""
+        there = len(finished())
+        write_atomically(tmp_path / "may_begin", b"%d" % (len(_notes(tmp_path / "begun.txt")) + runs + _JOBS - 1))
+        session = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        _wait_until(lambda: len(finished()) >= there + runs and len(_running(tmp_path)) == _JOBS)
+        return session
 
-    session = begin()
-    _wait_until(lambda: len(finished()) >= 8)
+    session = begin(8)
     session.send_signal(signal.SIGINT)
-    _, stderr = session.communicate(timeout=30)
+    _, stderr = session.communicate(timeout=600)
     assert (session.returncode, "repeat the same command" in stderr) == (130, True)
     kept = finished()
     first = _times_begun(tmp_path, kept)
 
-    session = begin()
-    _wait_until(lambda: len(finished()) >= len(kept) + 8)
+    session = begin(8)
     session.kill()
-    session.communicate(timeout=30)
+    session.communicate(timeout=600)
     _wait_until(lambda: not _running(tmp_path))
     kept = finished()
     second = _times_begun(tmp_path, kept)
 
-    session = begin()
-    _wait_until(lambda: len(finished()) >= len(kept) + 4 and bool(_running(tmp_path)))
+    session = begin(4)
     killed = _kill_one(tmp_path)
-    _, stderr = session.communicate(timeout=60)
+    write_atomically(tmp_path / "may_begin", b"1000")
+    _, stderr = session.communicate(timeout=600)
     assert (session.returncode, "killed by signal 9" in stderr) == (1, True)
 
-    last = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    last = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert last.returncode == 0, last.stderr
     assert f"sixty: 1 runs, {count - 1} already there" in last.stderr
     answer = wh.open(tmp_path).sql("select count(*), count(distinct label), count(distinct plan_key) from runs")
@@ -109,15 +116,13 @@ def _alive(entry: str) -> bool:
 
 
 def _kill_one(root: Path) -> str:
-    """Kill an engine that has just begun, and return what it ran."""
-    seen = len(_notes(root / "begun.txt"))
-    _wait_until(lambda: len(_notes(root / "begun.txt")) > seen)
-    entry = _notes(root / "begun.txt")[-1]
+    """Kill the engine that began last, and return what it ran."""
+    entry = _running(root)[-1]
     os.kill(int(entry.split()[-1]), signal.SIGKILL)
     return entry.rpartition(" ")[0]
 
 
-def _wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def _wait_until(condition: Callable[[], bool], seconds: float = 600.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"

@@ -77,7 +77,7 @@ def test_a_folder_cannot_be_opened(tmp_path: Path) -> None:
 
 def test_a_pipe_can_be_checked(tiny_run: Path) -> None:
     shell = f"{sys.executable} -m paraphina_wh check <(gzip -c {tiny_run}/balanced_r1.jsonl)"
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=600)
     assert done.stdout.startswith("OK: 6 records in /dev/fd/")
 
 

@@ -42,7 +42,7 @@ AGE_S: Final = 2.0
 _TIERS: Final = ("aggressive", "balanced", "conservative")
 _KILL_EACH_S: Final = 4.0
 # A worker that has nothing to show for this long hangs.
-_DEADLOCK_S: Final = 90.0
+_DEADLOCK_S: Final = 600.0
 
 KINDS: Final[Mapping[str, int]] = {
     "ingester": 8,

@@ -210,7 +210,7 @@ def _guided_attack(seed: int, seconds: float, folder: Path) -> Figure:
         "seed": seed % (1 << 31) or 1,
         "max_total_time": max(1, round(seconds)),
         "max_len": LONGEST_INPUT,
-        "timeout": SECONDS_AN_INPUT,
+        "timeout": 10 * SECONDS_AN_INPUT,  # of the clock, on a machine that may be busy
         "rss_limit_mb": MEMORY_MIB,
         "dict": words,
         "artifact_prefix": f"{found}/",
@@ -255,10 +255,10 @@ def _random_attack(seed: int, seconds: float) -> Figure:
     tried = held = 0
     while time.monotonic() < ends:
         data = _edited(chance, chance.choice(corpus))
-        began = time.monotonic()
+        began = time.process_time()
         wrong = finding(data)
-        if time.monotonic() - began > SECONDS_AN_INPUT:
-            wrong = f"took {time.monotonic() - began:.0f} s"
+        if time.process_time() - began > SECONDS_AN_INPUT:
+            wrong = f"took {time.process_time() - began:.0f} s"
         tried, held = tried + 1, held + (wrong is None)
         if wrong:
             print(wrong, file=sys.stderr)

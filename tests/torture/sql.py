@@ -27,8 +27,8 @@ from tests.torture.figures import Figure
 TINY_RUN: Final = Path(__file__).parents[1] / "data" / "tiny_run"
 SECRET: Final = "7f3a-planted-secret"
 SECRETIVE: Final = ("HTTP_PROXY", "http_proxy", "AWS_SECRET_ACCESS_KEY", "PARAPHINA_TOKEN")
-PATIENCE_S: Final = 30
-PATIENT: Final = Limits(timeout_s=10)
+PATIENCE_S: Final = 300
+PATIENT: Final = Limits(timeout_s=120)
 HELD: Final = Limits(timeout_s=0.3, memory="80MB")
 
 REFUSED, FAILS, ANSWERS = "is refused", "fails", "is answered without harm"
