@@ -13,6 +13,7 @@ import msgspec
 
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.masking import Masking
 from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN
 
 SUFFIX = ".run.json"
@@ -78,9 +79,30 @@ def stem(telemetry: Path) -> str:
     return name
 
 
+def masked(sidecar: Sidecar) -> tuple[Sidecar, list[str]]:
+    """Return a sidecar without the secrets that names in it speak of, and those names."""
+    masking = Masking()
+    knobs, labels = masking.settings(sidecar.knobs), masking.settings(sidecar.labels)
+    label, command = sidecar.label, masking.words(sidecar.command)
+    if labels != sidecar.labels and label == _json(sidecar.labels):
+        # Of runs without telemetry the labels are the label.
+        label = _json(labels)
+    texts = {
+        name: masking.text(value)
+        for name in ("error", "engine_path", "engine_version")
+        if (value := getattr(sidecar, name)) is not None
+    }
+    replaced = msgspec.structs.replace(sidecar, knobs=knobs, labels=labels, label=label, command=command, **texts)
+    return replaced, masking.names
+
+
+def _json(labels: dict[str, str | int | float | bool]) -> str:
+    return msgspec.json.encode(labels, order="sorted").decode()
+
+
 def write_sidecar(telemetry: Path, sidecar: Sidecar) -> None:
-    """Write the sidecar of a run, as a whole or not at all."""
-    text = msgspec.json.format(msgspec.json.encode(sidecar), indent=2)
+    """Write the sidecar of a run, as a whole or not at all, and without secrets: the engine has them."""
+    text = msgspec.json.format(msgspec.json.encode(masked(sidecar)[0]), indent=2)
     commit.write_atomically(sidecar_path(telemetry), text + b"\n")
 
 

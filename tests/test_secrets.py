@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from paraphina_wh.engine.knobs import is_of_overlay
+from paraphina_wh.masking import MASK
 from paraphina_wh.warehouse import Warehouse, locate
 from tests.conftest import Invoke, Report
 from tests.records import run_of
@@ -108,16 +109,77 @@ def test_a_sidecar_of_others_brings_in_no_variable_but_knobs(warehouse: Warehous
     sidecar(base, knobs=PLANTED | {"PARAPHINA_VOL_REF": "0.5"})
     report = ingest(warehouse, warehouse.root / "in")
     assert [outcome.status for outcome in report] == ["ingested"]
+    name = "a.jsonl" if with_telemetry else "a.run.json"
     assert report.warnings == [
-        f"in/{'a.jsonl' if with_telemetry else 'a.run.json'}: its sidecar holds variables that are no"
+        f"in/{name}: its sidecar holds variables that are no"
         " PARAPHINA_* knobs, left out: AWS_SECRET_ACCESS_KEY, DATABASE_URL, GITHUB_TOKEN, PARAPHINA, "
-        "PARAPHINAX_TOKEN, ..."
+        "PARAPHINAX_TOKEN, ...",
+        f"in/{name}: its sidecar holds what is named like a secret, masked: PARAPHINA_API_KEY",
     ]
-    kept = {"PARAPHINA_VOL_REF", "PARAPHINA_API_KEY", "PARAPHINA_HEDGE_MAX_STEP"}
     run = ask_one(warehouse, "SELECT knobs_json, vol_ref FROM runs")
-    assert (json.loads(run["knobs_json"]).keys(), run["vol_ref"]) == (kept, 0.5)
+    assert (json.loads(run["knobs_json"]), run["vol_ref"]) == (
+        {"PARAPHINA_VOL_REF": "0.5", "PARAPHINA_API_KEY": MASK, "PARAPHINA_HEDGE_MAX_STEP": "7.062834517"},
+        0.5,
+    )
     found = everything_below(warehouse.path)
-    assert [name for name, value in PLANTED.items() if value.encode() in found and name not in kept] == []
+    assert [name for name, value in PLANTED.items() if value.encode() in found] == ["PARAPHINA_HEDGE_MAX_STEP"]
+
+
+def test_whatever_a_sidecar_names_like_a_secret_is_masked_everywhere(invoke: Invoke, warehouse: Warehouse) -> None:
+    """Knobs, labels, command line, and the error that repeats one of them."""
+    base = warehouse.root / "in" / "a"
+    labels = {"experiment": "e", "api_token": "planted-label", "n": 1}
+    sidecar(
+        base,
+        experiment="e",
+        label=json.dumps(labels, sort_keys=True, separators=(",", ":")),
+        labels=labels,
+        knobs={"PARAPHINA_API_KEY": "planted-knob", "PARAPHINA_TRADE_MODE": "live://me:planted-inside@host"},
+        command=["engine", "--api-key", "planted-word", "--password=planted-equals", "--ticks", "2"],
+        status="failed",
+        error="refused planted-knob, TOKEN=planted-error",
+        engine="external",
+        engine_path="engine",
+        engine_sha256="0" * 64,
+    )
+    taken = invoke("ingest", "in")
+    names = "PARAPHINA_API_KEY, PARAPHINA_TRADE_MODE, TOKEN, api-key, api_token, ..."
+    assert taken.stderr.startswith(
+        f"warning: in/a.run.json: its sidecar holds what is named like a secret, masked: {names}\n"
+    )
+    assert "planted" not in everything_below(warehouse.path).decode("latin-1")
+    assert "planted" not in taken.stderr + taken.stdout
+    run = ask_one(warehouse, "SELECT run_id, label, label_json, knobs_json, command_json, error FROM runs")
+    assert json.loads(run["label"]) == json.loads(run["label_json"]) == labels | {"api_token": MASK}
+    assert json.loads(run["command_json"]) == ["engine", "--api-key", MASK, f"--password={MASK}", "--ticks", "2"]
+    assert json.loads(run["knobs_json"])["PARAPHINA_TRADE_MODE"] == f"live://{MASK}@host"
+    assert run["error"] == f"refused {MASK}, TOKEN={MASK}"
+    refused = invoke("rerun", run["run_id"])
+    assert "a secret in its knobs_json was masked when it came in" in refused.stderr
+    assert refused.exit_code == 2
+    assert "1 unchanged" in invoke("ingest", "in").stderr
+
+
+def test_columns_of_a_table_that_are_named_like_secrets_are_masked(warehouse: Warehouse) -> None:
+    rows = "profile,api_key,band_base,pnl_total,repeat\nbalanced,planted-cell,0.5,1.0,1\nbalanced,,0.5,1.0,2\n"
+    summary = "profile,password,final_pnl_mean,max_drawdown_mean\nbalanced,planted-cell,1.0,2.0\n"
+    write(warehouse.root / "in" / "a_runs.csv", rows)
+    write(warehouse.root / "in" / "b_summary.csv", summary)
+    report = ingest(warehouse, warehouse.root / "in")
+    assert [(each.status, each.warnings) for each in report] == [
+        ("ingested", ["columns named like a secret, masked: api_key"]),
+        ("ingested", ["columns named like a secret, masked: password"]),
+    ]
+    labels = [json.loads(label).get("api_key") for (label,) in ask(warehouse, "SELECT label FROM runs ORDER BY repeat")]
+    assert labels == [MASK, None]
+    assert b"planted" not in everything_below(warehouse.path)
+
+
+def test_an_experiment_of_ones_own_names_no_secret(invoke: Invoke, tmp_path: Path) -> None:
+    write(tmp_path / "night.toml", SPEC.replace("[knobs]", '[constants]\napi_key = "planted"\n\n[knobs]'))
+    refused = invoke("run", "night.toml", "--dry-run")
+    assert "'api_key' is named like a secret, and would stand in labels and tables" in refused.stderr
+    assert refused.exit_code == 2
 
 
 def test_the_command_line_and_what_the_engine_prints_are_kept_as_they_are(

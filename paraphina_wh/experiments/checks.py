@@ -17,6 +17,7 @@ from paraphina_wh.experiments.grid import LARGEST_GRID, axis_values, expand, fil
 from paraphina_wh.experiments.planning import default_name, names_file
 from paraphina_wh.experiments.spec import Problem, Range, Show, Spec, Value
 from paraphina_wh.experiments.tables import tables_of
+from paraphina_wh.masking import is_secret_name
 
 # What every run has beside its variables.
 BUILT_IN: Final = ("experiment", "profile", "repeat", "seed", "ticks")
@@ -132,6 +133,8 @@ def _declared_once(spec: Spec) -> Iterator[Problem]:
             yield Problem((*path, name), f"variable {name!r}: letters, digits and `_` only")
         if name.lower() in BUILT_IN or name.lower() in RESERVED_LABEL_KEYS:
             yield Problem((*path, name), f"{name!r} is a name that every run has; choose another")
+        if is_secret_name(name):
+            yield Problem((*path, name), f"{name!r} is named like a secret, and would stand in labels and tables")
         if name.lower() in seen:
             yield Problem((*path, name), f"variable {name!r} is declared twice; upper and lower case are the same")
         seen.add(name.lower())

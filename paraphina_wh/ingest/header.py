@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.masking import is_secret_name, shown_names
 from paraphina_wh.telemetry.source import open_source
 
 LONGEST_BYTES: Final = 1 << 20
@@ -27,6 +28,11 @@ class Header:
 
     names: list[str]
     warnings: list[str]
+
+    @property
+    def secret(self) -> list[str]:
+        """Return the names that speak of secrets."""
+        return [name for name in self.names if is_secret_name(name)]
 
 
 def read_header(file: Path) -> Header:
@@ -46,7 +52,10 @@ def read_header(file: Path) -> Header:
     warnings = ["starts with a byte order mark"] if start.startswith(_BOM) else []
     if unnamed:
         warnings.append(f"column {', '.join(unnamed)} has no name: left out")
-    return Header(names, warnings)
+    found = Header(names, warnings)
+    if found.secret:
+        warnings.append(f"columns named like a secret, masked: {shown_names(found.secret)}")
+    return found
 
 
 def _first_record(file: Path, start: bytes) -> list[str]:

@@ -24,7 +24,8 @@ from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.known import TIERS, check_profile, profiles_of
 from paraphina_wh.ledger import run_id_of
-from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
+from paraphina_wh.masking import shown_names
+from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, masked, read_sidecar, sidecar_path, stdout_path, stem
 from paraphina_wh.telemetry.source import plain_name
 from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
 
@@ -38,7 +39,6 @@ BATCH_RUNS = 256
 # Starting a process costs as much as taking in this much.
 SMALLEST_BATCH_BYTES = 8 << 20
 _BLOCK = 1 << 20
-_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path, pl
             return []
         raise WarehouseError(f"{file}: the run has not finished", "wait for it, or repeat the run that was interrupted")
     if sidecar:
-        sidecar = _without_foreign_knobs(sidecar, warehouse.relative(file), plan)
+        sidecar = _without_secrets(sidecar, warehouse.relative(file), plan)
     stdout = file.with_name(file.name.removesuffix(SUFFIX) + STDOUT_SUFFIX) if without_ticks else stdout_path(file)
     task = Task(
         source=None if without_ticks else str(file.absolute()),
@@ -125,15 +125,17 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path, pl
     return split_on_reset(task, staging) if options.split_on_reset and task.source else [task]
 
 
-def _without_foreign_knobs(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar:
-    """Return a sidecar with the overlay of the engine alone: other variables, and their secrets, stay outside."""
-    foreign = sorted(name for name in sidecar.knobs if not is_of_overlay(name))
-    if not foreign:
-        return sidecar
-    shown = ", ".join(foreign[:_NAMES_SHOWN]) + ", ..." * (len(foreign) > _NAMES_SHOWN)
-    plan.warnings.append(f"{origin}: its sidecar holds variables that are no PARAPHINA_* knobs, left out: {shown}")
-    knobs = {name: value for name, value in sidecar.knobs.items() if is_of_overlay(name)}
-    return msgspec.structs.replace(sidecar, knobs=knobs)
+def _without_secrets(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar:
+    """Return a sidecar with the overlay of the engine alone, and with masks for what names in it speak of as secret."""
+    safe, names = masked(sidecar)
+    foreign = [name for name in sidecar.knobs if not is_of_overlay(name)]
+    if foreign:
+        plan.warnings.append(
+            f"{origin}: its sidecar holds variables that are no PARAPHINA_* knobs, left out: {shown_names(foreign)}"
+        )
+    if secret := set(names) - set(foreign):
+        plan.warnings.append(f"{origin}: its sidecar holds what is named like a secret, masked: {shown_names(secret)}")
+    return msgspec.structs.replace(safe, knobs={name: safe.knobs[name] for name in safe.knobs if is_of_overlay(name)})
 
 
 def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:

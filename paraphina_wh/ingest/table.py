@@ -14,6 +14,7 @@ from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.header import Header, read_header
 from paraphina_wh.ingest.plan import check_name, printable
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN
+from paraphina_wh.masking import MASK
 from paraphina_wh.telemetry.source import open_source
 
 _BLOCK: Final = 1 << 20
@@ -59,7 +60,7 @@ def read_table(connection: duckdb.DuckDBPyConnection, file: Path, origin: str, s
     plain, size, sha256 = _plain_copy(file, staging)
     run_import(connection, "table_macros")
     try:
-        _load(connection, plain, len(header.names))
+        _load(connection, plain, header)
     except duckdb.InvalidInputException as error:
         raise WarehouseError(
             f"{file}: not one consistent CSV: its lines end in different ways, or its quotes do not match",
@@ -82,7 +83,7 @@ def _plain_copy(file: Path, staging: Path) -> tuple[Path, int, str]:
     return copy, size, digest.hexdigest()
 
 
-def _load(connection: duckdb.DuckDBPyConnection, plain: Path, columns: int) -> None:
+def _load(connection: duckdb.DuckDBPyConnection, plain: Path, header: Header) -> None:
     connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     cells = connection.read_csv(
         no_glob(str(plain)),
@@ -92,12 +93,16 @@ def _load(connection: duckdb.DuckDBPyConnection, plain: Path, columns: int) -> N
         escapechar='"',
         compression="none",
         auto_detect=False,
-        columns={f"c{place}": "VARCHAR" for place in range(columns)},
+        columns={f"c{place}": "VARCHAR" for place in range(len(header.names))},
         ignore_errors=True,
         store_rejects=True,
     )
     # The order of the file is the order of insertion.
-    cells.project("list_value(*COLUMNS(*)) AS cells").create("csv_cells")
+    shown = [
+        f"CASE WHEN trim(c{place}) <> '' THEN '{MASK}' END" if name in header.secret else f"c{place}"
+        for place, name in enumerate(header.names)
+    ]
+    cells.project(f"list_value({', '.join(shown)}) AS cells").create("csv_cells")
     connection.execute("CREATE OR REPLACE TEMP TABLE csv_rows AS SELECT rowid + 1 AS row_no, cells FROM csv_cells")
     connection.execute("DROP TABLE csv_cells")
 

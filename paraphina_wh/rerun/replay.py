@@ -16,6 +16,7 @@ from paraphina_wh.engine import PREFIX, Engine, check_knobs, find_engine
 from paraphina_wh.engine.locate import REFERENCE_MODULE
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import LedgerRow
+from paraphina_wh.masking import MASK
 from paraphina_wh.rerun.recorded import Recorded
 from paraphina_wh.warehouse import Warehouse
 
@@ -70,6 +71,13 @@ def _check_provenance(run: Recorded, *, force: bool) -> None:
         "engine_path": row.engine_path is not None or row.engine == "reference",
         "engine_sha256": row.engine_sha256 is not None or force,
     }
+    for name, recorded in (("knobs_json", row.knobs_json), ("command_json", row.command_json)):
+        if recorded and MASK in recorded:
+            raise WarehouseError(
+                f"{run} cannot be repeated: a secret in its {name} was masked when it came in",
+                "run the engine by hand with it, and ingest what it leaves",
+                exit_code=2,
+            )
     missing = [name for name, is_there in needed.items() if not is_there]
     if missing:
         raise WarehouseError(
