@@ -319,3 +319,31 @@ def test_an_export_of_a_mistyped_experiment_is_refused(invoke: Invoke, filled: W
             "error: no runs of experiment 'exp14'\nhint: did you mean exp13?\n",
             2,
         )
+
+
+# Other JSON lines
+
+
+def test_json_lines_of_another_kind_are_called_that_at_once(invoke: Invoke, tmp_path: Path) -> None:
+    trades = "".join(f'{{"ts": {n}, "price": 2.0, "side": "buy"}}\n' for n in range(3))
+    write(tmp_path / "in" / "trades.jsonl", trades)
+    write(tmp_path / "in" / "balanced_r1.jsonl", trades)
+    for options in ((), ("--on-error", "quarantine"), ("--profile", "balanced")):
+        refused = invoke("ingest", "in", *options)
+        assert (
+            refused.stderr
+            == "".join(
+                f"error: in/{name}: not telemetry: its first object has the keys ts, price, side\n"
+                "hint: `paraphina-wh schema ticks` shows what telemetry has; leave files of other kinds out\n"
+                for name in ("balanced_r1.jsonl", "trades.jsonl")
+            )
+            + "2 rejected\n"
+        )
+        assert refused.exit_code == 1
+
+
+def test_telemetry_whose_first_line_is_damaged_is_telemetry(invoke: Invoke, tmp_path: Path) -> None:
+    write(tmp_path / "balanced_r1.jsonl", b'{"odd": 1}\n' + run_of(2))
+    write(tmp_path / "own.jsonl", b'{"odd": 1}\n' + run_of(3))
+    taken = invoke("ingest", "balanced_r1.jsonl", "own.jsonl", "--profile", "balanced", "--on-error", "quarantine")
+    assert (taken.exit_code, "2 quarantined" in taken.stderr) == (0, True)

@@ -105,8 +105,8 @@ def good(t: int) -> str:
 # --- list
 
 
-def test_without_runs_the_list_is_empty(invoke: Invoke, tmp_path: Path) -> None:
-    result = invoke("--root", tmp_path, "quarantine", "list", "--format", "json")
+def test_without_runs_the_list_is_empty(invoke: Invoke) -> None:
+    result = invoke("quarantine", "list", "--format", "json")
     assert (result.stdout, result.stderr, result.exit_code) == ("[]\n", "", 0)
 
 

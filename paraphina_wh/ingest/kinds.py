@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final, Literal
@@ -17,10 +18,20 @@ from paraphina_wh.ingest.header import read_header
 from paraphina_wh.ingest.log import read_log
 from paraphina_wh.known import TIERS
 from paraphina_wh.sidecar import SUFFIX, sidecar_path, stem
+from paraphina_wh.telemetry.shape import TICKS, record_shape
 from paraphina_wh.telemetry.source import ending_of, open_source
 
 Kind = Literal[
-    "telemetry", "stdout", "dataset", "mc_runs", "runs_table", "summary_table", "exported", "shorter", "unknown"
+    "telemetry",
+    "stdout",
+    "dataset",
+    "mc_runs",
+    "runs_table",
+    "summary_table",
+    "exported",
+    "shorter",
+    "foreign",
+    "unknown",
 ]
 
 HARNESS_NAME: Final = re.compile(rf"({'|'.join(TIERS)})_r(\d+)")
@@ -36,12 +47,16 @@ _UNMAPPED: Final = ("metrics", "trajectories")
 _LINES: Final = 1000
 _LONGEST_LINE: Final = 1 << 20
 _TEXT_BYTES: Final = 1 << 16
+_FIRST_OBJECTS: Final = 20
+_KEYS_SHOWN: Final = 8
+_LONGEST_NAME: Final = 40
+NOT_TELEMETRY: Final = "`paraphina-wh schema ticks` shows what telemetry has; leave files of other kinds out"
 
 
 def kind_of(file: Path) -> Kind:
     """Return what a file is, by its first object, its header or its text.
 
-    JSON lines that are nothing else count as telemetry: the strict reader then says what is wrong with them.
+    JSON lines that might be telemetry count as such: the strict reader then says what is wrong with them.
     A file that cannot be read is of the kind of its ending, for the reader of that kind to say why.
     """
     if file.name.endswith(SUFFIX):
@@ -71,10 +86,28 @@ def _kind_of_json(file: Path) -> Kind:
         return "mc_runs"
     if _DATASET_NAME.fullmatch(name) or ("t" not in fields and _is_dataset_row(fields)):
         return "dataset"
-    return "telemetry"
+    return "foreign" if why_foreign(file) else "telemetry"
 
 
-def _is_dataset_row(fields: set[str]) -> bool:
+def why_foreign(file: Path) -> str:
+    """Return why the objects of a file are no telemetry: none of the first has half of the required fields."""
+    first: list[str] = []
+    for fields in islice(_objects(file), _FIRST_OBJECTS):
+        if 2 * len(fields & _required()) >= len(_required()):
+            return ""
+        first = first or [*fields]
+    if not first:
+        return ""
+    shown = ", ".join(name[:_LONGEST_NAME] for name in first[:_KEYS_SHOWN]) + ", ..." * (len(first) > _KEYS_SHOWN)
+    return f"not telemetry: its first object has the keys {shown}"
+
+
+@cache
+def _required() -> frozenset[str]:
+    return frozenset(name for name, field in record_shape(TICKS.record).fields.items() if field.required)
+
+
+def _is_dataset_row(fields: Set[str]) -> bool:
     # Imported here: the package of datasets brings libraries that the ingest of telemetry does without.
     from paraphina_wh.datasets.columns import CANDIDATES
 
@@ -86,19 +119,20 @@ def holds_dataset_rows(file: Path) -> bool:
     return any(_is_dataset_row(fields) for fields in _objects(file))
 
 
-def _first_fields(file: Path) -> set[str]:
+def _first_fields(file: Path) -> Set[str]:
     """Return the names in the first JSON object, lower case; none when there is none near the start."""
     return next(_objects(file), set())
 
 
-def _objects(file: Path) -> Iterator[set[str]]:
+def _objects(file: Path) -> Iterator[Set[str]]:
+    """Yield the names in each of the first objects, lower case, in their order."""
     with open_source(file) as stream:
         for line in islice(_lines(stream), _LINES):
             try:
                 found = msgspec.json.decode(line.replace(b"NaN", b"null"), type=dict[str, msgspec.Raw])
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
-            yield {name.lower() for name in found}
+            yield dict.fromkeys(name.lower() for name in found).keys()
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:
@@ -132,6 +166,8 @@ def _kind_of_text(file: Path) -> Kind:
 def why_unknown(file: Path) -> tuple[str, str]:
     """Return what to say of a file that is of no known kind: the reason, and the next step."""
     ending = ending_of(file)
+    if ending in JSONL_ENDINGS and stem(file) not in _UNMAPPED:
+        return why_foreign(file), NOT_TELEMETRY
     if ending in JSONL_ENDINGS:
         return "no schema is known for files of this name", "telemetry goes by any other name"
     if ending in TABLE_ENDINGS:

@@ -45,7 +45,7 @@ def take_in(warehouse: Warehouse, found: Input, options: Options, staging: Path,
         check_name(found.path)
         if found.kind in _TOLD_ELSEWHERE:
             return _told_elsewhere(warehouse, found)
-        if found.kind == "unknown":
+        if found.kind in ("unknown", "foreign"):
             reason, hint = why_unknown(found.path)
             raise WarehouseError(f"{found.path}: {reason}", hint)
         if options.label is not None:

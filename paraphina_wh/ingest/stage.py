@@ -15,6 +15,7 @@ import duckdb
 from paraphina_wh.catalog import no_glob
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import Columnar, convert
+from paraphina_wh.ingest.kinds import NOT_TELEMETRY, why_foreign
 from paraphina_wh.ingest.log import read_log
 from paraphina_wh.ingest.overlapped import Overlapped, file_sha256, stream_sha256
 from paraphina_wh.ingest.rows import account, identity_row, outcome_of
@@ -236,6 +237,8 @@ class _Telemetry:
         return ledger
 
     def _problem(self, ledger: Ledger) -> Outcome | None:
+        if not ledger.rows and (reason := why_foreign(self.source)):
+            return rejected(self.task, [f"{self.task.origin}: {reason}"], NOT_TELEMETRY)
         if ledger.quarantined > ledger.truncated and self.task.on_error == "reject":
             hint = "repair the file, or keep its good lines with --on-error quarantine"
             if any("is not above the previous" in reason for reason in self.reasons):
