@@ -61,8 +61,8 @@ def _views(query: str) -> list[str]:
 
 
 def ask(warehouse: Warehouse, query: str, **values: Any) -> list[tuple[Any, ...]]:
-    """Return the rows of a query over the views."""
-    with connect(warehouse, views=_views(query)) as connection:
+    """Return the rows of a query over the views; of a warehouse that does not exist yet, those of an empty one."""
+    with connect(warehouse, views=_views(query), or_empty=True) as connection:
         return connection.execute(query, values or None).fetchall()
 
 

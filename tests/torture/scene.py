@@ -106,7 +106,7 @@ def answers(root: str) -> Parts:
 
 def _answers(warehouse: Warehouse) -> Parts:
     rows: dict[str, list[Any]] = defaultdict(list)
-    with connect(warehouse, threads=1, views=_SOURCES) as connection:
+    with connect(warehouse, threads=1, views=_SOURCES, or_empty=True) as connection:
         for query, part in _QUERIES:
             result = connection.execute(query)
             columns = [column[0] for column in result.description or []]
