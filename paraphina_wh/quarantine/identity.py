@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from paraphina_wh.catalog import connect
+from paraphina_wh.engine.ending import NOTHING_ASKED, asked_of
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.overlapped import stream_sha256
 from paraphina_wh.ingest.task import InPlace, Task
@@ -56,6 +57,7 @@ def task_of(warehouse: Warehouse, run: Recorded, split: Set[str]) -> Task:
         size_bytes=source.stat().st_size,
         stdout=_stdout_of(warehouse, run, source),
         sidecar=held,
+        asked=asked_of(held) if held else NOTHING_ASKED,
         on_error="quarantine",
         replace=True,
         in_place=[InPlace(row.run_id, row.run_id, False, row.status)],
@@ -125,6 +127,9 @@ def _sidecar_of(run: Recorded) -> Sidecar | None:
     for name, text in (("labels", row.label_json), ("knobs", row.knobs_json), ("command", row.command_json)):
         if text is not None:
             values[name] = msgspec.json.decode(text)
+    if row.returncode == 0:
+        # The engine did not say so: what it left is judged anew.
+        values |= {"status": "ok", "error": None}
     return msgspec.convert(values, Sidecar)
 
 
