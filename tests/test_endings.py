@@ -42,8 +42,8 @@ def take_in(warehouse: Warehouse, telemetry: bytes, stdout: str | None = None, *
         write(base.with_suffix(".stdout.txt"), stdout)
     if told:
         sidecar(base, **told)
-    options = {} if told else {"label": "lab"}
-    (outcome,) = ingest(warehouse, write(base.with_suffix(".jsonl"), telemetry), **options)
+    label = None if told else "lab"
+    (outcome,) = ingest(warehouse, write(base.with_suffix(".jsonl"), telemetry), label=label)
     assert outcome.status == "ingested"
     (row,) = ask(warehouse, END_QUERY)
     assert outcome.failure == (row[1] or "")
