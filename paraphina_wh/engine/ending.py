@@ -14,17 +14,13 @@ from paraphina_wh.engine.stdout import StdoutSummary
 from paraphina_wh.sidecar import Sidecar
 from paraphina_wh.telemetry.reader import End
 
-# What a banner may name; a run may be kept under any other profile.
-_OF_BANNER = ("conservative", "balanced", "aggressive")
-
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run was asked for, as a sidecar, a plan or the name of the file tell it; None where nothing does."""
+    """What a run was asked for, as its sidecar or its plan tell it; None where nothing does."""
 
     ticks: int | None = None
     seed: int | None = None
-    profile: str | None = None
 
 
 NOTHING_ASKED = Asked()
@@ -32,7 +28,7 @@ NOTHING_ASKED = Asked()
 
 def asked_of(sidecar: Sidecar) -> Asked:
     """Return what a run with this sidecar was asked for."""
-    return Asked(sidecar.ticks, sidecar.seed, sidecar.profile)
+    return Asked(sidecar.ticks, sidecar.seed)
 
 
 @dataclass(frozen=True)
@@ -97,11 +93,9 @@ def _ticks(asked: Asked, said: StdoutSummary | None) -> int | None:
 
 def _unasked(asked: Asked, said: StdoutSummary) -> Iterator[str]:
     """Yield what the banner names and the run was not asked for: the stdout, or the plan, is of another run."""
-    profile = (asked.profile or "").strip().lower()
     for name, wanted, found in (
         ("ticks", asked.ticks, said.ticks_requested),
         ("seed", asked.seed, said.seed),
-        ("profile", profile if profile in _OF_BANNER else None, said.profile),
     ):
         if wanted is not None and found is not None and wanted != found:
             yield f"the banner on stdout says {name}={found}, the run was asked for {name}={wanted}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from paraphina_wh.catalog import connect, steady
-from paraphina_wh.engine.ending import Asked, asked_of
+from paraphina_wh.engine.ending import NOTHING_ASKED, asked_of
 from paraphina_wh.engine.knobs import is_of_overlay
 from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
@@ -120,7 +120,7 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path, pl
         size_bytes=file.stat().st_size,
         stdout=_existing(stdout),
         sidecar=sidecar,
-        asked=_asked(file, options, sidecar),
+        asked=asked_of(sidecar) if sidecar else NOTHING_ASKED,
         on_error=options.on_error,
         replace=options.replace,
     )
@@ -151,14 +151,6 @@ def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:
             f"{file}: the name tells no profile", "give it with --profile conservative|balanced|aggressive"
         )
     return profile
-
-
-def _asked(file: Path, options: Options, sidecar: Sidecar | None) -> Asked:
-    """Return what a run was asked for; a profile that the caller gives is no claim about what the engine did."""
-    named = HARNESS_NAME.fullmatch(stem(file))
-    if sidecar:
-        return asked_of(sidecar)
-    return Asked(profile=named[1] if named and options.profile is None else None)
 
 
 def _label(file: Path, options: Options, sidecar: Sidecar | None) -> str:
