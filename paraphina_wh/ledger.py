@@ -36,6 +36,10 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     seed: Annotated[_Int | None, unit("-", "seed of the run; null when none was passed")] = None
     status: Annotated[str, unit("-", "ok, failed or timeout; withdrawn in withdrawals")] = "ok"
     error: Annotated[str | None, unit("-", "why the run failed")] = None
+    end_known_by: Annotated[
+        str | None,
+        unit("-", "what proves the run whole: summary of stdout, kill, or ticks, as many as asked for; null: nothing"),
+    ] = None
 
     # knobs that differ from the profile
     init_q_tao: Annotated[float | None, unit("tao", "initial inventory set; null = profile")] = None
@@ -69,7 +73,9 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     stdout_kill_reason: Annotated[str | None, unit("-", "kill reason of the summary")] = None
     stdout_kill_tick: Annotated[_Int | None, unit("ticks", "tick of the kill line")] = None
     stdout_risk_regime: Annotated[str | None, unit("-", "final regime of the summary")] = None
-    dq_stdout: Annotated[bool | None, unit("-", "stdout is the last tick to the cent; null without one of them")] = None
+    dq_stdout: Annotated[
+        bool | None, unit("-", "stdout agrees with the last tick, to the cent; null: nothing to compare")
+    ] = None
     stdout_usable: Annotated[bool | None, unit("-", "a PnL summary was found; null without stdout")] = None
 
     # the source and the account of its bytes

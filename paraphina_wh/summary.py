@@ -18,6 +18,7 @@ from paraphina_wh.warehouse import Warehouse
 
 REFERENCE_NOTE = "engine: reference — not evidence about the real engine"
 _METRICS = ("final_pnl", "max_drawdown", "max_pnl", "min_pnl")
+_KILLED = {True: "Y", False: "N", None: "n/a"}
 _RANKING = ("rank", "label", "profile", "final_pnl", "max_drawdown", "utility", "killed")
 
 
@@ -124,7 +125,7 @@ def _global_block(row: dict[str, Any]) -> list[str]:
             f"  median={_number(row[f'{metric}_median'], 10)}  std={_number(row[f'{metric}_std'], 10)}"
             for metric in _METRICS
         ),
-        f"kill_switch:   {row['n_killed']} / {row['n_runs']}  ({row['kill_frac']:.3f} of runs)",
+        f"kill_switch:   {row['n_killed']} / {row['n_kill_known']}  ({_fraction(row['kill_frac'])} of runs)",
         f"utility score: mean={_number(row['utility_mean'])}  min={_number(row['utility_min'])}"
         f"  max={_number(row['utility_max'])}",
     ]
@@ -136,7 +137,8 @@ def _profile_block(profiles: pl.DataFrame) -> list[str]:
     )
     rows = (
         f"{printable(row['profile'] or 'n/a'):12} {row['n_runs']:4d} {_number(row['final_pnl_mean'], 14)}"
-        f" {_number(row['final_pnl_median'], 13)} {_number(row['max_drawdown_mean'], 12)} {row['kill_frac']:9.3f}"
+        f" {_number(row['final_pnl_median'], 13)} {_number(row['max_drawdown_mean'], 12)}"
+        f" {_fraction(row['kill_frac']):>9}"
         for row in profiles.iter_rows(named=True)
     )
     return ["=== Per-profile summary ===", header, "-" * len(header), *rows]
@@ -146,7 +148,7 @@ def _ranking_block(runs: pl.DataFrame) -> list[str]:
     header = f"rank {'label':24} {'profile':10} {'final_pnl':>10} {'max_dd':>10} {'utility':>10} {'kill':>5}"
     rows = (
         f"{row['rank']:4d} {_cut(row['label'], 24)} {_cut(row['profile'], 10)} {_number(row['final_pnl'], 10)}"
-        f" {_number(row['max_drawdown'], 10)} {_number(row['utility'], 10)} {'Y' if row['killed'] else 'N':>5}"
+        f" {_number(row['max_drawdown'], 10)} {_number(row['utility'], 10)} {_KILLED[row['killed']]:>5}"
         for row in runs.iter_rows(named=True)
     )
     return [f"=== Top {len(runs)} runs by utility (pnl - 0.5 * dd) ===", header, "-" * len(header), *rows]
@@ -154,6 +156,10 @@ def _ranking_block(runs: pl.DataFrame) -> list[str]:
 
 def _cut(text: str | None, width: int) -> str:
     return f"{printable(text or 'n/a')[:width]:{width}}"
+
+
+def _fraction(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
 
 
 def _number(value: float | None, width: int = 0) -> str:

@@ -1,7 +1,8 @@
 -- research_rows: the warehouse's telemetry runs in the shape of the research dataset.
 --
--- Grain:  one row per run with telemetry that ended well (run_id); rows of imported tables are none.
--- Reads:  runs, profile_centres.
+-- Grain:  one row per run with telemetry that ended well (run_id); rows of imported tables are none, nor are runs whose
+--         telemetry is cut off, unless dataset_settings allows them: their kill switch is null when no kill was seen.
+-- Reads:  runs, profile_centres, dataset_settings.
 -- Note:   the first 20 columns and their order are a contract. band_base to vol_scale are the constants of the
 --         profile, not the knobs of the run: those are knob_* and cfg_hash after column 20.
 --
@@ -68,7 +69,10 @@ SELECT
     r.n_exits,
     r.volume_tao,
     r.fees_usd,
+    coalesce(r.truncated, false) AS truncated,
     r.evidence_id
 FROM runs r
+CROSS JOIN dataset_settings s
 LEFT JOIN profile_centres c ON r.profile = c.profile
-WHERE r.status = 'ok' AND r.num_ticks IS NOT NULL AND coalesce(r.source_kind, 'telemetry') <> 'csv';
+WHERE r.status = 'ok' AND r.num_ticks IS NOT NULL AND coalesce(r.source_kind, 'telemetry') <> 'csv'
+    AND (s.allow_truncated OR NOT coalesce(r.truncated, false));

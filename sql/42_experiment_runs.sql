@@ -34,7 +34,8 @@
 --   pnl_realised          | usd       | realised PnL of the summary on stdout
 --   pnl_unrealised        | usd       | unrealised PnL of the summary
 --   pnl_total             | usd       | total PnL of the summary
---   kill_switch           | -         | kill switch of the summary, else of the telemetry; false when neither names it
+--   kill_switch           | -         | kill switch of the summary, else of the telemetry; false when a summary names
+--                                     none; null when no kill was seen in a run that failed or is not whole
 --   kill_flag             | -         | kill_switch as 1 or 0
 --   risk_regime           | -         | regime at the end
 --   telemetry_path        | -         | telemetry file, relative to ROOT when below it
@@ -80,12 +81,8 @@ SELECT
     r.stdout_pnl_realised AS pnl_realised,
     r.stdout_pnl_unrealised AS pnl_unrealised,
     r.stdout_pnl_total AS pnl_total,
-    CASE WHEN r.status <> 'timeout' THEN coalesce(r.stdout_kill_switch, r.kill_switch, false) END AS kill_switch,
-    CASE
-        WHEN r.status = 'timeout' THEN NULL
-        WHEN coalesce(r.stdout_kill_switch, r.kill_switch, false) THEN 1
-        ELSE 0
-    END AS kill_flag,
+    r.kill AS kill_switch,
+    CASE WHEN r.kill THEN 1 WHEN NOT r.kill THEN 0 END AS kill_flag,
     coalesce(r.stdout_risk_regime, r.final_regime) AS risk_regime,
     r.telemetry_path,
     r.final_pnl AS pnl_total_end,
@@ -100,5 +97,14 @@ SELECT
     r.num_ticks,
     r.delta_final_usd AS dollar_delta_usd,
     r.basis_final_usd AS basis_exposure_usd
-FROM runs r
+FROM (
+    SELECT
+        *,
+        CASE
+            WHEN stdout_kill_switch OR kill_switch THEN true
+            WHEN status = 'ok' THEN
+                coalesce(stdout_kill_switch, kill_switch, CASE WHEN stdout_sha256 IS NOT NULL AND stdout_usable THEN false END)
+        END AS kill
+    FROM runs
+) AS r
 LEFT JOIN engine_presets p ON lower(trim(r.profile)) = p.profile;

@@ -3,7 +3,7 @@
 -- Grain:  one row per dataset with scope 'global', and one per dataset and profile with scope 'profile'.
 -- Reads:  dataset_rows, its complete rows.
 -- Units:  usd unless said otherwise. Drawdowns are magnitudes here, whatever their sign in the file.
--- Note:   a run without a word on the kill switch counts as not killed. Spark knows median() too.
+-- Note:   a run of which nobody knows whether it was killed is left out of kill_frac. Spark knows median() too.
 --
 -- Columns:
 --   dataset               | -         | name of the dataset
@@ -23,7 +23,8 @@
 --   min_pnl_median        | usd       | smallest PnL: median
 --   min_pnl_std           | usd       | smallest PnL: sample standard deviation
 --   n_killed              | count     | runs with the kill switch on (probability 0.5 or more)
---   kill_frac             | frac      | n_killed over n_runs
+--   n_kill_known          | count     | runs that say whether the kill switch was on
+--   kill_frac             | frac      | n_killed over n_kill_known; null when that is 0
 --   utility_mean          | usd       | utility = final PnL - 0.5 x drawdown: mean
 --   utility_min           | usd       | utility: smallest
 --   utility_max           | usd       | utility: largest
@@ -33,7 +34,7 @@ WITH complete AS (
         dataset, profile, final_pnl, max_pnl, min_pnl,
         abs(max_drawdown) AS drawdown,
         final_pnl - 0.5e0 * abs(max_drawdown) AS utility,
-        CASE WHEN kill_prob >= 0.5e0 THEN 1e0 ELSE 0e0 END AS killed
+        CASE WHEN kill_prob >= 0.5e0 THEN 1e0 WHEN kill_prob < 0.5e0 THEN 0e0 END AS killed
     FROM dataset_rows
     WHERE is_complete
 ),
@@ -62,7 +63,8 @@ SELECT
     avg(min_pnl) AS min_pnl_mean,
     median(min_pnl) AS min_pnl_median,
     stddev_samp(min_pnl) AS min_pnl_std,
-    CAST(sum(killed) AS BIGINT) AS n_killed,
+    CAST(coalesce(sum(killed), 0e0) AS BIGINT) AS n_killed,
+    count(killed) AS n_kill_known,
     avg(killed) AS kill_frac,
     avg(utility) AS utility_mean,
     min(utility) AS utility_min,

@@ -15,14 +15,14 @@
 --   final_pnl             | usd       | total PnL after the last tick
 --   max_drawdown          | usd       | deepest drawdown, as a magnitude
 --   utility               | usd       | final_pnl - 0.5 x max_drawdown
---   killed                | -         | kill switch on (probability 0.5 or more)
+--   killed                | -         | kill switch on (probability 0.5 or more); null when nobody knows
 CREATE OR REPLACE VIEW run_ranking AS
 WITH scored AS (
     SELECT
         dataset, line_no, label, profile, run_id, num_ticks, final_pnl,
         abs(max_drawdown) AS max_drawdown,
         final_pnl - 0.5e0 * abs(max_drawdown) AS utility,
-        CASE WHEN kill_prob >= 0.5e0 THEN true ELSE false END AS killed
+        kill_prob >= 0.5e0 AS killed
     FROM dataset_rows
     WHERE is_complete
 )

@@ -56,7 +56,7 @@ def verdicts(report: Report) -> dict[str, str]:
 
 def _views(query: str) -> list[str]:
     """Return the views that a query names, after those they read: to connect with all of them takes longer."""
-    base = ("profile_centres", "run_ledger", "runs", "ticks")
+    base = ("profile_centres", "dataset_settings", "run_ledger", "runs", "ticks")
     return [name for name in view_names() if name in base or re.search(rf"\b{name}\b", query)]
 
 

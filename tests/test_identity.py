@@ -298,7 +298,7 @@ def test_a_ledger_row_stored_twice_counts_once(warehouse: Warehouse) -> None:
 
 @pytest.mark.parametrize("how", ["label", "run_id", "start of the run_id"])
 def test_forget_takes_a_run_out_of_every_view_and_keeps_it_in_the_ledger(warehouse: Warehouse, how: str) -> None:
-    ((_, run_id),) = add(warehouse, "a", SHORT + b"{bad}\n", on_error="quarantine")
+    ((_, run_id),) = add(warehouse, "a", b"{bad}\n" + SHORT, on_error="quarantine")
     assert run_id
     add(warehouse, "b", LONG, label="stays")
     names: Sequence[str] = {"run_id": [run_id], "start of the run_id": [run_id[:12]]}.get(how, [])
@@ -344,7 +344,10 @@ APPENDED = run_of(3) + run_of(2) + line(t=5) + run_of(1)
 def test_t_that_starts_again_is_rejected_naming_the_line(warehouse: Warehouse) -> None:
     (outcome,) = ingest(warehouse, write(warehouse.root / "balanced_r1.jsonl", APPENDED))
     assert outcome.errors[0] == "line 4: t: 0 is not above the previous 2"
-    assert outcome.hint == "if several runs were appended to one file, split them with --split-on-reset"
+    assert outcome.hint == (
+        "if several runs were appended to one file, split them with --split-on-reset; if they were written at once, "
+        "run them again, each into a file of its own"
+    )
 
 
 def test_split_on_reset_makes_a_run_of_every_stretch(warehouse: Warehouse) -> None:
@@ -389,10 +392,10 @@ def test_a_sidecar_tells_who_the_run_is_whatever_the_file_is_called(warehouse: W
         warehouse.root / "night_7",
         labels={"experiment": "exp99", "init_q_tao": -20.0},
         repeat=2,
-        ticks=2000,
+        ticks=2,
         knobs={"PARAPHINA_INIT_Q_TAO": "-20", "PARAPHINA_VOL_REF": "0.01", "PARAPHINA_HEDGE_BAND_BASE": "wide"},
         engine="reference",
-        command=["engine", "--ticks", "2000"],
+        command=["engine", "--ticks", "2"],
         duration_sec=1.5,
         returncode=0,
     )
@@ -409,7 +412,7 @@ def test_a_sidecar_tells_who_the_run_is_whatever_the_file_is_called(warehouse: W
         "plan_key": "p",
         "repeat": 2,
         "seed": 9,
-        "ticks_requested": 2000,
+        "ticks_requested": 2,
         "status": "ok",
         "init_q_tao": -20.0,
         "vol_ref": 0.01,
@@ -419,7 +422,7 @@ def test_a_sidecar_tells_who_the_run_is_whatever_the_file_is_called(warehouse: W
         "duration_sec": 1.5,
         "stdout_pnl_total": 1.0,
         "label_json": '{"experiment":"exp99","init_q_tao":-20.0}',
-        "command_json": '["engine","--ticks","2000"]',
+        "command_json": '["engine","--ticks","2"]',
     }
 
 

@@ -382,7 +382,7 @@ def test_a_full_disk_is_an_error_in_plain_words(tmp_path: Path) -> None:
 
 def test_a_query_needs_only_the_views_it_names_and_those_they_read(warehouse: Warehouse) -> None:
     named = catalog.views_named_in("select * from Research_Rows")
-    assert named == ("profile_centres", "run_ledger", "runs", "research_rows")
+    assert named == ("profile_centres", "dataset_settings", "run_ledger", "runs", "research_rows")
     assert catalog.views_named_in("show tables") == tuple(catalog.view_names())
     for name in catalog.view_names():
         with catalog.connect(warehouse, views=catalog.views_named_in(name)) as connection:

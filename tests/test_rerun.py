@@ -337,14 +337,30 @@ tick['novelty'] = {'rank': 3}
 
 
 @pytest.mark.usefixtures("run_of_the_moody")
-def test_missing_and_added_ticks_are_differences(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_repetition_with_missing_or_added_ticks_has_failed(invoke: Invoke, tmp_path: Path) -> None:
     in_the_mood(tmp_path, "del records[8:]")
-    shorter = "different: first at t=8: recorded 10 ticks, now 8 (2 of 10 ticks differ)\n"
-    assert said(invoke("rerun", LABEL, "--verify")) == (1, shorter, "")
+    code, shorter, warnings = said(invoke("rerun", LABEL, "--verify"))
+    assert (code, shorter.split(";")[0], warnings) == (
+        1,
+        "failed: telemetry ends after 8 of 10 ticks, without a kill",
+        "",
+    )
 
     in_the_mood(tmp_path, "records.append(records[9] | {'t': 10})")
-    longer = "different: first at t=10: recorded 10 ticks, now 11 (1 of 11 ticks differ)\n"
+    longer = "failed: 11 telemetry records where 10 ticks were asked for\n"
     assert said(invoke("rerun", LABEL, "--verify")) == (1, longer, "")
+
+
+@pytest.mark.usefixtures("run_of_the_moody")
+def test_missing_and_added_ticks_are_differences_from_a_run_that_failed(tmp_path: Path) -> None:
+    failed = recorded_otherwise(tmp_path, status="failed")
+    in_the_mood(tmp_path, "del records[8:]")
+    (shorter,) = rerun_many(locate(tmp_path), [failed])
+    assert shorter.detail == "first at t=8: recorded 10 ticks, now 8 (2 of 10 ticks differ)"
+
+    in_the_mood(tmp_path, "records.append(records[9] | {'t': 10})")
+    (longer,) = rerun_many(locate(tmp_path), [failed])
+    assert longer.detail == "first at t=10: recorded 10 ticks, now 11 (1 of 11 ticks differ)"
 
 
 @pytest.mark.usefixtures("run_of_the_moody")

@@ -80,7 +80,7 @@ def test_as_json_the_numbers_are_whole(root: Warehouse) -> None:
             "max_drawdown_mean": 4.0, "max_drawdown_median": 4.0, "max_drawdown_std": None,
             "max_pnl_mean": 12.0, "max_pnl_median": 12.0, "max_pnl_std": None,
             "min_pnl_mean": 1.0, "min_pnl_median": 1.0, "min_pnl_std": None,
-            "n_killed": 0, "kill_frac": 0.0,
+            "n_killed": 0, "n_kill_known": 1, "kill_frac": 0.0,
             "utility_mean": 8.0, "utility_min": 8.0, "utility_max": 8.0,
         },
         "profiles": [{"profile": "balanced", **found["global"]}],
@@ -98,12 +98,20 @@ def test_negative_drawdowns_count_by_their_magnitude(root: Warehouse) -> None:
     assert found.overall["max_drawdown_mean"] == 60.0
 
 
+def test_a_kill_that_nobody_knows_of_counts_on_neither_side(root: Warehouse) -> None:
+    found = summary_of(root, run("a", 1.0, kill_switch=None))
+
+    assert (found.overall["n_killed"], found.overall["n_kill_known"], found.overall["kill_frac"]) == (0, 0, None)
+    assert "kill_switch:   0 / 0  (n/a of runs)" in summary_text(found).splitlines()
+
+
 def test_kill_is_the_same_in_the_fraction_and_in_the_ranking(root: Warehouse) -> None:
-    forms = [1.0, "True", "yes", 1, "False", "no", 0, None]
+    forms = [1.0, "True", "yes", 1, "False", "no", 0, 0.0, None]
     found = summary_of(root, *(run(str(i), -i, kill_switch=form) for i, form in enumerate(forms)))
 
     assert (found.overall["n_killed"], found.overall["kill_frac"]) == (4, 0.5)
-    assert found.runs["killed"].to_list() == [True] * 4 + [False] * 4
+    assert found.runs["killed"].to_list() == [True] * 4 + [False] * 4 + [None]
+    assert "kill_switch:   4 / 8  (0.500 of runs)" in summary_text(found).splitlines()
 
 
 def test_equal_utilities_keep_the_order_of_the_dataset(root: Warehouse) -> None:
@@ -160,7 +168,7 @@ def test_what_is_unknown_prints_as_such(root: Warehouse) -> None:
     lines = summary_text(summary_of(root, {"final_pnl": None, "max_drawdown": 1.0, "num_ticks": 2})).splitlines()
 
     assert lines[2] == "final_pnl     mean=       n/a  median=       n/a  std=       n/a"
-    assert lines[-2] == "   1 n/a                      n/a               n/a       1.00        n/a     N"
+    assert lines[-2] == "   1 n/a                      n/a               n/a       1.00        n/a   n/a"
 
 
 def test_the_reference_engine_is_named_first(root: Warehouse) -> None:

@@ -26,6 +26,9 @@ _WHAT = (
 @click.option("--experiment", help="dataset, runs: rows of this experiment.")
 @click.option("--label-contains", metavar="TEXT", help="dataset: rows whose label contains this text.")
 @click.option("--allow-mixed", is_flag=True, help="dataset: let rows of the reference engine and real ones meet.")
+@click.option(
+    "--allow-truncated", is_flag=True, help="dataset: rows of runs whose telemetry is cut off, too; their kill is null."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead.")
 @examples("paraphina-wh export alignment", "paraphina-wh export runs --experiment exp03_stress_search")
 @pass_warehouse
@@ -37,6 +40,7 @@ def export(
     experiment: str | None,
     label_contains: str | None,
     allow_mixed: bool,
+    allow_truncated: bool,
     output: Path | None,
 ) -> None:
     """Write an artefact to its contract path or to a file.
@@ -49,7 +53,7 @@ def export(
     from paraphina_wh.datasets import Selection
     from paraphina_wh.experiments.artefacts import ExportOptions, export_artefact
 
-    selection = Selection(profiles or None, experiment, label_contains)
+    selection = Selection(profiles or None, experiment, label_contains, allow_truncated=allow_truncated)
     done = export_artefact(warehouse, what, ExportOptions(dataset, selection, experiment, allow_mixed, output))
     if done.appended:
         tell_appended(done.appended)

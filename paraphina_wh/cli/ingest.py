@@ -90,6 +90,7 @@ def ingest(
         )
     print_frame(_rows(report), style)
     tell(report)
+    _tell_failures(report)
     if not report.complete or report.too_bad:
         click.get_current_context().exit(1)
 
@@ -125,6 +126,15 @@ def tell(report: Report) -> None:
     counts = {status: sum(o.status == status for o in report) for status in dict.fromkeys(o.status for o in report)}
     notice(", ".join(f"{count} {status}" for status, count in counts.items()))
     _tell_bad_lines(report)
+
+
+def _tell_failures(report: Report) -> None:
+    """Name the runs that went in as failed ones: they are in the ledger, and nothing rests on them."""
+    failed = [outcome for outcome in report if outcome.failure]
+    for outcome in failed:
+        warn(f"{outcome.file}: taken in as a failed run: {outcome.failure}")
+    if failed:
+        say("hint: failed runs enter no dataset and count for no budget; run them again, or repair what is beside them")
 
 
 def _tell_bad_lines(report: Report) -> None:

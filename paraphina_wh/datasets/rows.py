@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 # What the queries of this stage read: with many views left out a connection is there at once.
-VIEWS = ("profile_centres", "run_ledger", "runs", "dataset_rows", "research_rows")
+VIEWS = ("profile_centres", "dataset_settings", "run_ledger", "runs", "dataset_rows", "research_rows")
 
 
 @dataclass(frozen=True)
 class Selection:
     """Which research rows of the warehouse are meant; None leaves a property open.
 
-    label_contains: a plain piece of the label, case counts.
+    label_contains: a plain piece of the label, case counts. allow_truncated: runs whose telemetry is cut off, too.
     """
 
     profiles: tuple[str, ...] | None = None
     experiment: str | None = None
     label_contains: str | None = None
     run_ids: tuple[str, ...] | None = None
+    allow_truncated: bool = False
 
 
 ALL_ROWS = Selection()
@@ -58,8 +59,25 @@ def selected_rows(connection: DuckDBPyConnection, selection: Selection, dataset:
     """
     query = (sql_folder() / "import" / "research_rows_of.sql").read_text()
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(selection).items()}
+    del values["allow_truncated"]
+    let_truncated_in(connection, selection.allow_truncated)
     rows: pl.DataFrame = connection.sql(query, params={"dataset": dataset, **values}).pl()
     return rows
+
+
+def let_truncated_in(connection: DuckDBPyConnection, allowed: bool) -> None:
+    """Let `research_rows` hold the runs whose telemetry is cut off, or leave them out."""
+    connection.execute(f"CREATE OR REPLACE VIEW dataset_settings AS SELECT {str(allowed).lower()} AS allow_truncated")
+
+
+@steady
+def count_left_out(warehouse: Warehouse, selection: Selection, dataset: str | None) -> int:
+    """Return how many selected runs, not held by the dataset, are left out because their telemetry is cut off."""
+    if selection.allow_truncated:
+        return 0
+    with connect(warehouse, views=VIEWS) as connection:
+        rows = selected_rows(connection, replace(selection, allow_truncated=True), dataset)
+    return rows.filter(pl.col("truncated") & ~pl.col("is_held")).height
 
 
 def json_lines(rows: pl.DataFrame) -> bytes:

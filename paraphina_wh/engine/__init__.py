@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paraphina_wh.engine.config import EngineRunConfig, LabelValue, check_label
+from paraphina_wh.engine.ending import Asked, asked_of
 from paraphina_wh.engine.frame import results_to_dataframe
 from paraphina_wh.engine.knobs import KNOBS, PREFIX, KnobKind, check_knobs
 from paraphina_wh.engine.locate import Engine, find_engine
@@ -13,6 +14,7 @@ from paraphina_wh.engine.stdout import StdoutSummary, parse_metrics, parse_stdou
 __all__ = [
     "KNOBS",
     "PREFIX",
+    "Asked",
     "Engine",
     "EngineRunConfig",
     "EngineRunResult",
@@ -22,6 +24,7 @@ __all__ = [
     "MetricsParser",
     "RunStatus",
     "StdoutSummary",
+    "asked_of",
     "check_knobs",
     "check_label",
     "find_engine",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from paraphina_wh.engine.ending import NOTHING_ASKED, Asked
 from paraphina_wh.errors import WarehouseError
 
 LabelValue = str | int | float | bool
@@ -40,6 +41,7 @@ class EngineRunConfig:
         and a run that leaves none counts as failed.
     stdout_path, stderr_path: where the two texts are kept; default beside the telemetry as
         `<name>.stdout.txt` and `<name>.stderr.txt`, and nowhere without telemetry.
+    asked: what the command line asks for; a run that did something else, or less without a kill, counts as failed.
     """
 
     cmd: Sequence[str]
@@ -50,6 +52,7 @@ class EngineRunConfig:
     telemetry_path: Path | None = None
     stdout_path: Path | None = None
     stderr_path: Path | None = None
+    asked: Asked = NOTHING_ASKED
 
 
 def check_label(label: Mapping[str, LabelValue]) -> dict[str, LabelValue]:

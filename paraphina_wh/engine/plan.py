@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from paraphina_wh.engine.config import EngineRunConfig, LabelValue, check_label
+from paraphina_wh.engine.ending import Asked
 from paraphina_wh.engine.knobs import KNOBS, PREFIX, check_knobs
 from paraphina_wh.errors import WarehouseError
 
@@ -28,6 +29,7 @@ class RunPlan:
     telemetry: Path | None
     stdout: Path | None
     stderr: Path | None
+    asked: Asked
 
     def files(self) -> list[Path]:
         """Return the files the run will leave."""
@@ -73,6 +75,7 @@ def _plan(config: EngineRunConfig, run_id: str, inherit_env: bool) -> RunPlan:
         telemetry=telemetry,
         stdout=_absolute(config.stdout_path) or _beside(telemetry, ".stdout.txt"),
         stderr=_absolute(config.stderr_path) or _beside(telemetry, ".stderr.txt"),
+        asked=config.asked,
     )
 
 

@@ -7,11 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+
+import msgspec
 
 from paraphina_wh.engine.config import LabelValue
+from paraphina_wh.engine.ending import Asked, Left, asks_for_nothing, ending_of, summary_problem
 from paraphina_wh.engine.process import ProcessEnd
 from paraphina_wh.engine.stdout import parse_stdout
+from paraphina_wh.telemetry.reader import End
+
+# Longer than any record: the last one is looked for in the last so many bytes.
+_BLOCK: Final = 1 << 20
 
 Metrics = Mapping[str, float | bool | str]
 RunStatus = Literal["ok", "failed", "timeout"]
@@ -46,10 +53,10 @@ class EngineRunResult:
     attempts: int
 
 
-def find_problem(end: ProcessEnd, stdout: str, telemetry: Path | None) -> str | None:
+def find_problem(end: ProcessEnd, stdout: str, telemetry: Path | None, asked: Asked) -> str | None:
     """Return why the run cannot be used as evidence, None when it can.
 
-    An engine exits 0 also when it wrote no telemetry, so the exit code alone says too little.
+    What the ingest will say of its files is said here, before an attempt counts; what is in each line, it will judge.
     """
     if end.timed_out:
         return f"timed out after {end.duration_sec:g} s"
@@ -57,20 +64,15 @@ def find_problem(end: ProcessEnd, stdout: str, telemetry: Path | None) -> str | 
         return f"killed by signal {-end.returncode}"
     if end.returncode > 0:
         return f"exit code {end.returncode}"
-    problems = filter(None, (_summary_problem(stdout), _telemetry_problem(telemetry)))
-    return "; ".join(problems) or None
+    said = parse_stdout(stdout)
+    if telemetry is None or (asks_for_nothing(asked, said) and not telemetry.exists()):
+        return ending_of(asked, said, None).problem
+    if problem := _telemetry_problem(telemetry):
+        return "; ".join(filter(None, [summary_problem(said), problem]))
+    return ending_of(asked, said, _glance(telemetry)).problem
 
 
-def _summary_problem(stdout: str) -> str | None:
-    summary = parse_stdout(stdout)
-    if not summary.has_summary:
-        return "no PnL summary on stdout"
-    return "non-finite PnL on stdout" if summary.non_finite else None
-
-
-def _telemetry_problem(telemetry: Path | None) -> str | None:
-    if telemetry is None:
-        return None
+def _telemetry_problem(telemetry: Path) -> str | None:
     if not telemetry.is_file():
         return "no telemetry written"
     if not telemetry.stat().st_size:
@@ -79,3 +81,21 @@ def _telemetry_problem(telemetry: Path | None) -> str | None:
         file.seek(-1, os.SEEK_END)
         # An engine exits 0 also when a full disk took but a part.
         return None if file.read(1) == b"\n" else "telemetry cut off: its last line has no end"
+
+
+def _glance(telemetry: Path) -> Left | None:
+    """Return what telemetry tells of its end, from the number of its lines and the last one.
+
+    None when that is no record: the strict reader names what is wrong with it.
+    """
+    lines = 0
+    with telemetry.open("rb") as file:
+        while block := file.read(_BLOCK):
+            lines += block.count(b"\n")
+        file.seek(max(0, file.tell() - _BLOCK))
+        tail = file.read()
+    try:
+        end = msgspec.json.decode(tail[tail[:-1].rfind(b"\n") + 1 :], type=End)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return Left(lines, end, end.kill_switch)

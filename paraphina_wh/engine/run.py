@@ -124,7 +124,9 @@ def _attempt(plan: RunPlan, sweep: _Sweep, attempt: int) -> EngineRunResult:
     end, stdout, stderr = _execute(plan, sweep)
     metrics: Metrics = {"timeout": True} if end.timed_out else _parse(sweep.parse_metrics, stdout)
     parse_error = metrics.get("metrics_parse_error")
-    error = find_problem(end, stdout, plan.telemetry) or (f"metrics: {parse_error}" if parse_error else None)
+    error = find_problem(end, stdout, plan.telemetry, plan.asked) or (
+        f"metrics: {parse_error}" if parse_error else None
+    )
     status: RunStatus = "timeout" if end.timed_out else "failed" if error else "ok"
     return EngineRunResult(
         run_id=plan.run_id,

@@ -10,9 +10,10 @@ from typing import Final
 import polars as pl
 
 from paraphina_wh.alignment import align
-from paraphina_wh.catalog import connect, steady
+from paraphina_wh.catalog import connect, steady, views_named_in
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.datasets import Appended, Selection, append_research_rows, dataset_file, open_dataset, read_dataset
+from paraphina_wh.datasets.rows import count_left_out, let_truncated_in
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.read import read_experiment, shipped
 from paraphina_wh.experiments.record import read_record
@@ -122,7 +123,8 @@ def _without_sweeps(warehouse: Warehouse, options: ExportOptions) -> tuple[Expor
     """
     if options.selection.experiment is not None:
         return options, []
-    with connect(warehouse, views=("profile_centres", "run_ledger", "runs", "research_rows")) as connection:
+    with connect(warehouse, views=views_named_in("research_rows")) as connection:
+        let_truncated_in(connection, options.selection.allow_truncated)
         rows = connection.execute("SELECT experiment, run_id FROM research_rows ORDER BY ALL").fetchall()
     sweeps = [name for name in dict.fromkeys(name for name, _ in rows) if _is_sweep(warehouse, name)]
     kept = tuple(run_id for name, run_id in rows if name not in sweeps)
@@ -137,7 +139,7 @@ def _is_sweep(warehouse: Warehouse, name: str) -> bool:
 
 def _missing(warehouse: Warehouse, options: ExportOptions) -> Iterator[tuple[str, str]]:
     """Yield what `all` leaves out, and why."""
-    with connect(warehouse, views=("profile_centres", "run_ledger", "runs", "research_rows")) as connection:
+    with connect(warehouse, views=views_named_in("research_rows")) as connection:
         [(rows, runs)] = connection.execute(
             "SELECT (SELECT count(*) FROM research_rows), (SELECT count(*) FROM runs)"
         ).fetchall()
@@ -165,14 +167,18 @@ def _has_runs(file: Path) -> bool:
 
 
 def _dataset(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:
-    if options.out is not None:
+    file = None if options.out else open_dataset(warehouse, options.dataset)
+    if file is None:
         done.written.append(
             export_dataset(warehouse, selection=options.selection, allow_mixed=options.allow_mixed, out=options.out)
         )
-        return
-    file = open_dataset(warehouse, options.dataset)
-    done.appended = append_research_rows(warehouse, file, selection=options.selection, allow_mixed=options.allow_mixed)
-    done.written.append(done.appended.file)
+    else:
+        done.appended = append_research_rows(
+            warehouse, file, selection=options.selection, allow_mixed=options.allow_mixed
+        )
+        done.written.append(done.appended.file)
+    if left_out := count_left_out(warehouse, options.selection, file.stem if file else None):
+        done.skipped.append(f"dataset: {left_out} runs whose telemetry is cut off; --allow-truncated takes them in")
 
 
 def _alignment(warehouse: Warehouse, options: ExportOptions, done: Exported) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from paraphina_wh.catalog import connect, steady
 from paraphina_wh.commit import write_atomically
-from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, run_many
+from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, asked_of, run_many
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.planning import PlannedRun, RunOptions, adapted, folder_of, plan_runs, raw_folder
 from paraphina_wh.experiments.read import Experiment
@@ -57,7 +57,7 @@ class Session:
     @property
     def complete(self) -> bool:
         """Tell whether every run ended well and everything was taken in."""
-        return not self.failed and self.report.complete
+        return not self.failed and self.report.complete and not any(outcome.failure for outcome in self.report)
 
     @property
     def plan_keys(self) -> list[str]:
@@ -146,7 +146,7 @@ class _Intake:
         if self.waiting:
             report = self._take_in(self.waiting)
             self.outcomes += report
-            self._record_failures([outcome for outcome in report if outcome.status == "rejected"])
+            self._record_failures(report)
         self.waiting = []
         self.last = time.monotonic()
 
@@ -154,16 +154,22 @@ class _Intake:
         # One process: the engines need the others.
         return ingest_paths(self.warehouse, [run.source for run in runs], self.options, jobs=1)
 
-    def _record_failures(self, rejected: Sequence[Outcome]) -> None:
-        """Make a failure of each run whose telemetry is none: it is a row, and the next session runs it again."""
-        reasons = {outcome.file: outcome.errors[0] for outcome in rejected}
+    def _record_failures(self, report: Sequence[Outcome]) -> None:
+        """Make a failure of each run whose telemetry is none: it is a row, and the next session runs it again.
+
+        One that went in as a failure has its row; its sidecar is to say so too.
+        """
+        rejected = {outcome.file for outcome in report if outcome.status == "rejected"}
+        reasons = {
+            outcome.file: outcome.errors[0] if outcome.file in rejected else outcome.failure for outcome in report
+        }
         failed = []
         for run in self.waiting:
             reason = reasons.get(self.warehouse.relative(run.source))
             sidecar = read_sidecar(sidecar_path(run.telemetry))
             if reason and sidecar and sidecar.status == "ok":
                 write_sidecar(run.telemetry, msgspec.structs.replace(sidecar, status="failed", error=reason))
-                failed.append(run)
+                failed += [run] if self.warehouse.relative(run.source) in rejected else []
         if failed:
             self._take_in(failed)
 
@@ -299,6 +305,7 @@ def _config(warehouse: Warehouse, run: PlannedRun) -> EngineRunConfig:
         telemetry_path=run.telemetry if run.has_telemetry else None,
         stdout_path=run.stdout,
         stderr_path=run.base.with_name(run.base.name + ".stderr.txt"),
+        asked=asked_of(run.sidecar),
     )
 
 

@@ -37,6 +37,8 @@ _LATEST_SWEEP = (
     " ORDER BY status = 'ok' DESC, started_at DESC NULLS LAST LIMIT 1"
 )
 _STEM = '" stem"'
+_FAILED = '" failed"'
+_KILLS = {"kill_switch": "BOOLEAN", "kill_flag": "INTEGER"}
 _TAILS = {"stem": pl.String, "tail": pl.String}
 _TAIL_BYTES = 1 << 16
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -108,7 +110,8 @@ def _collect(
     ordering = ", ".join([*order, "repeat", "label", "run_id"])
     connection.execute(
         f"CREATE TEMP TABLE collected AS SELECT row_number() OVER (ORDER BY {ordering}) - 1 AS {PLACE},"
-        f" {', '.join([*expressions, 'r.run_name' if named else STEM_SQL])} AS {_STEM} FROM experiment_runs r"
+        f" {', '.join([*expressions, 'r.run_name' if named else STEM_SQL])} AS {_STEM},"
+        f" r.status = 'failed' AS {_FAILED} FROM experiment_runs r"
         " WHERE experiment = $experiment AND CASE WHEN $plan_keys IS NULL"
         f" THEN sweep_id IS NOT DISTINCT FROM ({_LATEST_SWEEP})"
         " ELSE plan_key IN (SELECT unnest($plan_keys)) END"
@@ -198,7 +201,10 @@ def _frame(connection: duckdb.DuckDBPyConnection, table: Table) -> pl.DataFrame:
 
 
 def _plain(columns: Sequence[Column]) -> str:
-    chosen = ", ".join(f'"{column.source}" AS "{column.name}"' for column in columns)
+    # Where the contract's parser finds no word on a kill it says false, of a crashed run too; no statistic counts that.
+    said = {name: f'coalesce("{name}", CASE WHEN {_FAILED} THEN 0 END::{kind})' for name, kind in _KILLS.items()}
+    cells = [(said.get(column.source or "", f'"{column.source}"'), column.name) for column in columns]
+    chosen = ", ".join(f'{cell} AS "{name}"' for cell, name in cells)
     return f"SELECT {chosen} FROM collected ORDER BY {PLACE}"
 
 

@@ -31,14 +31,13 @@ SELECT
     s.* REPLACE (
         coalesce(s.cfg_version, c.config_version_id) AS cfg_version,
         coalesce(s.engine, CASE WHEN c.config_version_id LIKE '%reference%' THEN 'reference'
-                                WHEN c.config_version_id IS NOT NULL THEN 'external' END) AS engine,
-        -- Half a cent, and a little for the sum of two roundings.
-        abs(c.final_pnl_realised - s.stdout_pnl_realised) <= 0.00501
-            AND abs(c.final_pnl_unrealised - s.stdout_pnl_unrealised) <= 0.00501
-            AND abs(c.final_pnl - s.stdout_pnl_total) <= 0.00501
-            AND c.kill_switch = coalesce(s.stdout_kill_switch, false) AS dq_stdout
+                                WHEN c.config_version_id IS NOT NULL THEN 'external' END) AS engine
     ),
-    c.* EXCLUDE (profile, label, run_id)
+    -- What is not whole may lack the kill: then it is unknown, not false.
+    c.* EXCLUDE (profile, label, run_id) REPLACE (
+        CASE WHEN c.kill_switch OR (s.status = 'ok' AND NOT coalesce(s.truncated, false)) THEN c.kill_switch END
+            AS kill_switch
+    )
 FROM staged s
 LEFT JOIN condensed_ticks c USING (run_id)
 ORDER BY s.profile, s.label, s.run_id
@@ -144,8 +143,8 @@ def _further_removals(batch: str, run: Staged) -> list[LedgerRow]:
     """Return rows that take out what else stood under the label: two ingesters may have raced for it."""
     return [
         withdrawal_row(batch, run_id, run.row.profile, run.row.label)
-        for run_id in run.superseded[1:]
-        if run_id != run.row.run_id
+        for run_id in run.superseded
+        if run_id not in (run.row.run_id, run.row.supersedes)
     ]
 
 

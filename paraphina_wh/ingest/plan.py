@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from paraphina_wh.catalog import connect, steady
+from paraphina_wh.engine.ending import NOTHING_ASKED, asked_of
 from paraphina_wh.engine.knobs import is_of_overlay
 from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
@@ -119,6 +120,7 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path, pl
         size_bytes=file.stat().st_size,
         stdout=_existing(stdout),
         sidecar=sidecar,
+        asked=asked_of(sidecar) if sidecar else NOTHING_ASKED,
         on_error=options.on_error,
         replace=options.replace,
     )
@@ -191,7 +193,6 @@ def _task_of_log(warehouse: Warehouse, file: Path, options: Options) -> Task:
         experiment=options.experiment or "adhoc",
         size_bytes=file.stat().st_size,
         stdout=str(file.absolute()),
-        crashed=not said.has_summary,
         on_error=options.on_error,
         replace=options.replace,
     )
@@ -265,7 +266,7 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> str:
         rows = connection.execute(
             "SELECT profile, label, CASE WHEN source_kind = 'telemetry' THEN source_sha256 END, run_id, status, "
             "coalesce(rows, 0), coalesce(source_bytes, 0), plan_key, coalesce(lines, 0), coalesce(quarantined, 0), "
-            "coalesce(truncated, false) FROM runs "
+            "coalesce(truncated, false), end_known_by IS NOT NULL, stdout_sha256 IS NOT NULL FROM runs "
             "JOIN (SELECT DISTINCT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY batch_id DESC",
             {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from paraphina_wh.engine.ending import Left, ending_of
 from paraphina_wh.engine.stdout import StdoutSummary, parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.log import read_log
@@ -35,12 +36,16 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
     """
     row = LedgerRow(run_id=run_id, batch_id=batch, profile=task.profile, label=task.label)
     row.ingested_at = datetime.now(UTC).isoformat(timespec="microseconds")
-    row.supersedes = next(iter(task.superseded), None)
+    # Its own earlier row first: no other row can take that out.
+    row.supersedes = run_id if run_id in task.superseded else next(iter(task.superseded), None)
     if task.sidecar:
         _apply_sidecar(row, task)
     row.source_kind = "stdout"
-    if task.crashed:
-        row.status, row.error = "failed", "no PnL summary on stdout"
+    if task.ending:
+        row.dq_stdout = task.ending.stdout_agrees
+        if row.status == "ok" and task.ending.problem:
+            row.status, row.error = "failed", task.ending.problem
+        row.end_known_by = task.ending.known_by if row.status == "ok" else None
     if task.stdout:
         log = read_log(Path(task.stdout))
         row.source_path = None if task.source or task.sidecar else task.origin
@@ -58,6 +63,16 @@ def _check_profile(task: Task, found: StdoutSummary) -> None:
             f"{task.origin}: the engine's banner says profile {found.profile!r}, not {task.profile!r}",
             "leave out --profile; or the file has the name, the sidecar or the stdout of another run",
         )
+
+
+def judged(task: Task, ledger: Ledger | None = None) -> Task:
+    """Return a task that knows how its run ended. ledger: the account of its telemetry, None when there is none."""
+    said = parse_stdout(read_log(Path(task.stdout)).text) if task.stdout else None
+    left = None
+    if ledger:
+        records = ledger.lines - ledger.blank - ledger.truncated
+        left = Left(records, ledger.end, ledger.killed, ledger.truncated)
+    return msgspec.structs.replace(task, ending=ending_of(task.asked, said, left))
 
 
 def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerRow:
@@ -138,6 +153,7 @@ def outcome_of(task: Task, row: LedgerRow, warnings: list[str]) -> Outcome:
         quarantined=row.quarantined or 0,
         cut_off=bool(row.truncated),
         warnings=warnings,
+        failure="" if row.status == "ok" else row.error or row.status,
     )
 
 

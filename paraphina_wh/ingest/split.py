@@ -9,6 +9,7 @@ from typing import IO, Final
 
 import msgspec
 
+from paraphina_wh.engine.ending import NOTHING_ASKED
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.task import Task
 from paraphina_wh.telemetry.reader import line_limit
@@ -26,7 +27,8 @@ def split_on_reset(task: Task, staging: Path, most: int = MOST_STRETCHES) -> lis
     """Return one task for each stretch of rising t; a file without reset gives the task itself.
 
     The stretches are copied to staging. From the second on, labels end in `_s2`, `_s3` ...
-    Raises: WarehouseError when there are more than some number: they cannot be runs.
+    Raises: WarehouseError when t falls to where no run begins (two runs were written at once), or more often than
+            some number of times: the stretches cannot be runs.
     """
     pieces = list(_pieces(Path(task.source or ""), staging, most))
     if len(pieces) == 1:
@@ -39,7 +41,7 @@ def _pieces(source: Path, staging: Path, most: int) -> Iterator[Path]:
     """Copy each stretch to a file of its own and yield it."""
     taken = len(list(staging.glob("stretch*")))
     with open_source(source) as stream:
-        begun = b""
+        begun, first = b"", None
         for number in count():
             if number == most:
                 raise WarehouseError(
@@ -48,26 +50,41 @@ def _pieces(source: Path, staging: Path, most: int) -> Iterator[Path]:
             piece = staging / f"stretch{taken + number}.jsonl"
             with piece.open("wb") as out:
                 out.write(begun)
-                begun = _copy_stretch(stream, out, _index(begun))
+                begun, start, last = _copy_stretch(stream, out, _index(begun))
+            first = start if first is None else first
+            if begun and first is not None and _begins_within(begun, first):
+                raise WarehouseError(
+                    f"{source}: t falls from {last} to {_index(begun)}, where no run begins: several runs are mixed",
+                    "run them again, each into a file of its own",
+                )
             yield piece
             if not begun:
                 return
 
 
-def _copy_stretch(stream: IO[bytes], out: IO[bytes], last: int | None) -> bytes:
-    """Copy lines as long as t rises, and return the first of the next stretch; none at the end of the file.
+def _begins_within(line: bytes, first: int) -> bool:
+    """Tell whether a stretch starts behind the t at which a run starts, that of the first one or 0."""
+    index = _index(line)
+    return index is not None and index > max(first, 0)
+
+
+def _copy_stretch(stream: IO[bytes], out: IO[bytes], start: int | None) -> tuple[bytes, int | None, int | None]:
+    """Copy lines as long as t rises; return the first line of the next stretch, none at the end of the file.
+
+    start: t of the line that has been copied already. Also returned: the first and the last t of the stretch.
 
     Of a line beyond the limit no more is held than the limit: the strict pass will say what is wrong with it.
     """
-    is_start, limit = True, line_limit()
+    is_start, limit, last = True, line_limit(), start
     while line := stream.readline(limit + 1):
         index = _index(line) if is_start else None
         if index is not None and last is not None and index < last:
-            return line
+            return line, start, last
         last = last if index is None else index
+        start = last if start is None else start
         is_start = line.endswith(b"\n")
         out.write(line)
-    return b""
+    return b"", start, last
 
 
 _decode = msgspec.json.Decoder(_Index).decode
@@ -88,8 +105,9 @@ def _stretch(task: Task, piece: Path, number: int) -> Task:
         task,
         source=str(piece),
         origin=task.origin if first else f"{task.origin}#s{number}",
-        # Nobody can tell which of the runs it belongs to.
+        # Nobody can tell which of the runs it belongs to, nor which of them was asked for what.
         stdout=None,
+        asked=NOTHING_ASKED,
         label=task.label if first else f"{task.label}_s{number}",
         size_bytes=piece.stat().st_size,
     )

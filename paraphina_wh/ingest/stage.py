@@ -18,13 +18,17 @@ from paraphina_wh.ingest.columnar import Columnar, convert
 from paraphina_wh.ingest.kinds import NOT_TELEMETRY, why_foreign
 from paraphina_wh.ingest.log import read_log
 from paraphina_wh.ingest.overlapped import Overlapped, file_sha256, stream_sha256
-from paraphina_wh.ingest.rows import account, identity_row, outcome_of
+from paraphina_wh.ingest.rows import account, identity_row, judged, outcome_of
 from paraphina_wh.ingest.sinks import ERRORS_SHOWN, BadLineFile, ExtraFile
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.ledger import LedgerRow, evidence_id_of, run_id_of
 from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.source import open_source, packing_of
 
+_SEVERAL_RUNS = (
+    "if several runs were appended to one file, split them with --split-on-reset; if they were written at once, run "
+    "them again, each into a file of its own"
+)
 # Below this the two passes over a file are so short that overlapping them buys nothing.
 OVERLAP_BYTES = 32 << 20
 
@@ -68,15 +72,16 @@ class Stager:
         except WarehouseError as error:
             return rejected(task, [error.message], error.hint)
         if isinstance(staged, Staged):
-            if not (task.failed and self._good_sibling(task)):
+            if staged.row.status == "ok" or not self._good_sibling(task):
                 self.taken[task.profile, task.label] = _in_place(staged)
             staged.row.ingest_sec = round(time.perf_counter() - started, 6)
         return staged
 
     def _stage(self, task: Task) -> Staged | Outcome:
-        if task.source is None or (task.failed and (task.usable_in_place or self._good_sibling(task))):
-            # Beside a good run of its label a failure is a row alone: its ticks would mix with the good ones.
-            return self._without_ticks(task)
+        if task.source is None:
+            return self.without_ticks(judged(task))
+        if self.is_beside_good(task):
+            return self.without_ticks(task)
         try:
             staged = _Telemetry(self, task, task.source).stage()
         except WarehouseError as error:
@@ -84,7 +89,7 @@ class Stager:
         if isinstance(staged, Staged) or staged.status != "rejected" or not task.failed:
             return staged
         # What a failed run left need not be telemetry; that it failed is recorded all the same.
-        recorded = self._without_ticks(task)
+        recorded = self.without_ticks(task)
         if isinstance(recorded, Staged):
             recorded.outcome.warnings += staged.errors
         return recorded
@@ -92,6 +97,10 @@ class Stager:
     def path(self, ending: str) -> Path:
         """Return a name in the folder for the run being staged."""
         return self.folder / f"{self.count}.{ending}"
+
+    def is_beside_good(self, task: Task) -> bool:
+        """Tell whether a failure is to be a row alone: its ticks would mix with those of the good run of its label."""
+        return task.failed and bool(task.usable_in_place or self._good_sibling(task))
 
     def settled(self, task: Task, content: str) -> Outcome | None:
         """Return the outcome of a run that needs no commit: it is there already, or its label is taken.
@@ -141,7 +150,7 @@ class Stager:
         sibling = self.taken.get((task.profile, task.label))
         return sibling if sibling and sibling.status == "ok" else None
 
-    def _without_ticks(self, task: Task) -> Staged | Outcome:
+    def without_ticks(self, task: Task) -> Staged | Outcome:
         """Stage a run that left no telemetry: it failed early, or its experiment only reads stdout."""
         digest = read_log(Path(task.stdout)).sha256 if task.stdout else hashlib.sha256().hexdigest()
         run_id = run_id_of(task.profile, task.label, digest)
@@ -167,6 +176,8 @@ def _in_place(staged: Staged) -> InPlace:
         outcome.lines,
         outcome.quarantined,
         outcome.cut_off,
+        row.end_known_by is not None,
+        row.stdout_sha256 is not None,
     )
 
 
@@ -190,9 +201,9 @@ class _Telemetry:
         self.reasons: list[str] = []
 
     def stage(self) -> Staged | Outcome:
-        settled = self._settled_by_hash()
-        if settled:
-            return settled
+        unread = self._settled_by_hash()
+        if unread:
+            return unread
         overlapped = self._start_overlapped()
         try:
             ledger = self._strict_pass(clean=self.copied, hashed=overlapped is None)
@@ -202,12 +213,12 @@ class _Telemetry:
             if overlapped:
                 overlapped.cancel()
             raise
-        problem = self._problem(ledger) or self.stager.settled(self.task, self._content(ledger.sha256))
-        usable = ledger.verbatim and not ledger.unknown and problem is None
+        settled = self._settled(ledger)
+        usable = ledger.verbatim and not ledger.unknown and settled is None
         if overlapped and not usable:
             overlapped.cancel()
-        if problem:
-            return problem
+        if settled:
+            return settled
         return self._convert(ledger, overlapped if usable else None)
 
     def _settled_by_hash(self) -> Outcome | None:
@@ -216,7 +227,20 @@ class _Telemetry:
         if not task.in_place and (task.profile, task.label) not in self.stager.taken:
             return None
         with open_source(self.source) as stream:
-            return self.stager.settled(task, self._content(stream_sha256(stream)))
+            content = self._content(stream_sha256(stream))
+        self.task = task.retelling(content)
+        return self.stager.settled(self.task, content)
+
+    def _settled(self, ledger: Ledger) -> Staged | Outcome | None:
+        """Return what has come of a run whose ticks are not wanted; None for one that goes on."""
+        problem = self._problem(ledger)
+        if problem:
+            return problem
+        content = self._content(ledger.sha256)
+        self.task = judged(self.task, ledger)
+        if self.stager.is_beside_good(self.task):
+            return self.stager.without_ticks(self.task)
+        return self.stager.settled(self.task, content)
 
     def _start_overlapped(self) -> Overlapped | None:
         if self.stager.threads < 2 or self.copied or self.before[0] < OVERLAP_BYTES:
@@ -239,10 +263,13 @@ class _Telemetry:
     def _problem(self, ledger: Ledger) -> Outcome | None:
         if not ledger.rows and (reason := why_foreign(self.source)):
             return rejected(self.task, [f"{self.task.origin}: {reason}"], NOT_TELEMETRY)
+        if ledger.setbacks:
+            # With these lines put aside, the rest would be a mixture.
+            told = f"more than one run in the file: t does not rise in {ledger.setbacks} lines"
+            errors = [*([told] if self.task.on_error == "quarantine" else []), *self.reasons]
+            return rejected(self.task, errors, _SEVERAL_RUNS, ledger.errors)
         if ledger.quarantined > ledger.truncated and self.task.on_error == "reject":
             hint = "repair the file, or keep its good lines with --on-error quarantine"
-            if any("is not above the previous" in reason for reason in self.reasons):
-                hint = "if several runs were appended to one file, split them with --split-on-reset"
             return rejected(self.task, self.reasons, hint, ledger.errors)
         if not ledger.rows:
             reasons = [*self.reasons, f"{self.task.origin}: no complete record in the file"]
@@ -285,9 +312,9 @@ class _Telemetry:
     def _second_opinion(self, objection: duckdb.Error) -> Staged | Outcome:
         """Name the lines that the columnar read objected to: duplicate keys are all it can know better."""
         ledger = self._strict_pass(clean=True, find_duplicates=True)
-        problem = self._problem(ledger)
-        if problem:
-            return problem
+        settled = self._settled(ledger)
+        if settled:
+            return settled
         if not ledger.quarantined:
             raise objection
         convert(self.stager.connection, self._job(self.stager.path("clean.jsonl"), ledger.sha256, ledger))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
+from paraphina_wh.engine.ending import NOTHING_ASKED, Asked, Ending
 from paraphina_wh.sidecar import Sidecar
+
+# Stands for the status of a run in place that is about to be told anew.
+RETOLD: Final = "retold"
 
 
 class InPlace(msgspec.Struct, frozen=True):
@@ -12,6 +18,7 @@ class InPlace(msgspec.Struct, frozen=True):
 
     content: the run_id that its content has when no line is put aside. is_gone: the file of its ticks is not there.
     bytes: of its telemetry, decompressed. lines: of it; quarantined: those put aside; cut_off: the last one is.
+    end_known: something proves that it is whole. has_stdout: it came in with the engine's stdout.
     """
 
     run_id: str
@@ -24,6 +31,8 @@ class InPlace(msgspec.Struct, frozen=True):
     lines: int = 0
     quarantined: int = 0
     cut_off: bool = False
+    end_known: bool = False
+    has_stdout: bool = False
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -31,7 +40,7 @@ class Task(msgspec.Struct, kw_only=True):
 
     source: telemetry file, None for a run that wrote none. origin: what to call it (differs for spooled input).
     stdout: file with the engine's stdout, if there is one.
-    crashed: a stdout log without sidecar ends before its summary.
+    asked: what it was asked for. ending: how it ended; None as long as nobody has looked.
     in_place: runs the warehouse holds under this profile and label.
     again: take in what the warehouse holds already: its lines may be judged otherwise now.
     """
@@ -44,7 +53,8 @@ class Task(msgspec.Struct, kw_only=True):
     size_bytes: int
     stdout: str | None = None
     sidecar: Sidecar | None = None
-    crashed: bool = False
+    asked: Asked = NOTHING_ASKED
+    ending: Ending | None = None
     on_error: str = "reject"
     replace: bool = False
     in_place: list[InPlace] = []
@@ -52,19 +62,43 @@ class Task(msgspec.Struct, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Tell whether the engine failed, or ran out of time."""
-        return self.crashed if self.sidecar is None else self.sidecar.status != "ok"
+        """Tell whether the engine failed or ran out of time, or what it left proves that the run is no good one."""
+        by_proof = self.ending is not None and self.ending.problem is not None
+        return by_proof or (self.sidecar is not None and self.sidecar.status != "ok")
 
     def is_told_by(self, held: InPlace) -> bool:
         """Tell whether a run in place with the same content says all that this one would say.
 
         A run that failed and now ended well is told anew, and so is one of another plan when it is to be replaced.
         """
-        if self.again or held.is_gone:
+        if self.again or held.is_gone or held.status == RETOLD:
             return False
         if self.sidecar is None or self.failed:
             return True
         return held.status == "ok" and (held.plan_key == self.sidecar.plan_key or not self.replace)
+
+    def retelling(self, content: str) -> Task:
+        """Return this task, with a run in place marked of which it knows the end and the warehouse does not.
+
+        content: the run_id of its content. A run that came in alone is told anew when stdout or sidecar turn up: what
+        was good as far as known may prove a failure, and stands in the way of that no longer. So is a run with stdout
+        of which an earlier version did not ask how it ended. A run taken in again takes its own place in any case.
+        """
+
+        def knows_more_of(held: InPlace) -> bool:
+            if self.again:
+                return True
+            if held.content != content or held.status != "ok" or held.end_known:
+                return False
+            before, now = (
+                (held.has_stdout, held.plan_key is not None),
+                (self.stdout is not None, self.sidecar is not None),
+            )
+            is_unasked = held.has_stdout and not held.cut_off
+            return (before != now or is_unasked) and all(n or not b for b, n in zip(before, now, strict=True))
+
+        marked = [msgspec.structs.replace(old, status=RETOLD) if knows_more_of(old) else old for old in self.in_place]
+        return msgspec.structs.replace(self, in_place=marked)
 
     @property
     def usable_in_place(self) -> list[InPlace]:
@@ -84,6 +118,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     run_id: None for files that are not one run. ticks: rows taken in. bytes: decompressed input.
     lines: of telemetry and Monte Carlo runs. quarantined: those put aside, with the last one if it is cut_off.
     errors: at most 10 lines, error_count has them all. notices: what was found, in plain words.
+    failure: why the run went in as a failed one; empty for a good one.
     """
 
     file: str
@@ -101,6 +136,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     warnings: list[str] = []
     notices: list[str] = []
     hint: str = ""
+    failure: str = ""
 
     @property
     def bad_lines(self) -> int:

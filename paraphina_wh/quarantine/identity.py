@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from paraphina_wh.catalog import connect
+from paraphina_wh.engine.ending import NOTHING_ASKED, asked_of
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.overlapped import stream_sha256
 from paraphina_wh.ingest.task import InPlace, Task
@@ -46,7 +47,10 @@ def task_of(warehouse: Warehouse, run: Recorded, split: Set[str]) -> Task:
     row = run.row
     source = _source_of(warehouse, run, split)
     held = _sidecar_of(run)
-    _check_sidecar(warehouse, run, source, held)
+    lying = _check_sidecar(warehouse, run, source, held)
+    if held and (row.returncode == 0 or (lying and lying.status == "ok")):
+        # The engine did not fail: what it left may have proved so, and is judged anew.
+        held = msgspec.structs.replace(held, status="ok", error=None)
     return Task(
         source=str(source),
         origin=row.telemetry_path or "",
@@ -56,6 +60,7 @@ def task_of(warehouse: Warehouse, run: Recorded, split: Set[str]) -> Task:
         size_bytes=source.stat().st_size,
         stdout=_stdout_of(warehouse, run, source),
         sidecar=held,
+        asked=asked_of(held) if held else NOTHING_ASKED,
         on_error="quarantine",
         replace=True,
         in_place=[InPlace(row.run_id, row.run_id, False, row.status)],
@@ -128,11 +133,11 @@ def _sidecar_of(run: Recorded) -> Sidecar | None:
     return msgspec.convert(values, Sidecar)
 
 
-def _check_sidecar(warehouse: Warehouse, run: Recorded, source: Path, held: Sidecar | None) -> None:
-    """Raise a WarehouseError when the file was written anew by another run of the engine."""
+def _check_sidecar(warehouse: Warehouse, run: Recorded, source: Path, held: Sidecar | None) -> Sidecar | None:
+    """Return the sidecar beside the source; raise a WarehouseError when that is of another run of the engine."""
     lying = read_sidecar(sidecar_path(source))
     if lying is None or (held and (lying.plan_key, lying.started_at) == (held.plan_key, held.started_at)):
-        return
+        return lying
     raise WarehouseError(
         f"{warehouse.relative(sidecar_path(source))} tells of another run than {run}: was the engine run again?",
         f"take the new run in: paraphina-wh ingest {shlex.quote(warehouse.relative(source))} --replace",

@@ -83,8 +83,8 @@ def _task(recorded: Recorded, result: EngineRunResult, stdout: Path) -> Task:
 
 
 def _ending(recorded: LedgerRow, result: EngineRunResult) -> Iterator[FieldDifference]:
-    """Yield what differs in the way the engine ended."""
-    if recorded.status != result.status:
+    """Yield what differs in the way the engine ended; a run not stored whole may have failed by what it lacks."""
+    if recorded.status != result.status and not (recorded.truncated or recorded.quarantined):
         yield FieldDifference("status", recorded.status, result.status)
     if recorded.returncode is not None and recorded.returncode != result.returncode:
         yield FieldDifference("returncode", recorded.returncode, result.returncode)

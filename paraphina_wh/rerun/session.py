@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paraphina_wh import commit
-from paraphina_wh.engine import EngineRunConfig, EngineRunResult, run_many
+from paraphina_wh.engine import Asked, EngineRunConfig, EngineRunResult, run_many
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.rerun.comparison import Comparison, compare
 from paraphina_wh.rerun.keep import STDERR_SUFFIX, files_of, folders_of, keep, names_of, staging, telemetry_of
@@ -120,6 +120,7 @@ class _Session:
             telemetry_path=telemetry_of(base) if replay.recorded.names_telemetry else None,
             stdout_path=base.with_name(base.name + STDOUT_SUFFIX),
             stderr_path=base.with_name(base.name + STDERR_SUFFIX),
+            asked=Asked(replay.recorded.row.ticks_requested, replay.recorded.row.seed),
         )
 
     def _finish(self, replay: Replay, result: EngineRunResult) -> Rerun:

@@ -57,6 +57,7 @@ class Verdict:
     cut: the line is no JSON text, as one that is cut off is not.
     index: the value of the index field when it is valid.
     unknown: path -> value of the fields that the record does not declare; of use when the line is accepted.
+    record: what the line holds, once it is parsed.
     """
 
     breaches: list[Breach] = field(default_factory=list)
@@ -64,6 +65,7 @@ class Verdict:
     cut: bool = False
     index: int | None = None
     unknown: dict[str, Any] = field(default_factory=dict)
+    record: object = None
 
     def add(self, breach: Breach) -> None:
         """Take a broken rule."""
@@ -107,6 +109,7 @@ def judge(line: bytes, contract: Contract) -> Verdict:
         verdict.add(breach)
         no_index |= breach.field == contract.index
     verdict.index = None if no_index else int(value[contract.index])
+    verdict.record = value
     return verdict
 
 

@@ -52,6 +52,15 @@ class BadLine:
     size: int
 
 
+class End(msgspec.Struct, frozen=True):
+    """How things stand after a tick, in US dollars; the kill switch is on once it latched."""
+
+    pnl_realised: float
+    pnl_unrealised: float
+    pnl_total: float
+    kill_switch: bool
+
+
 @dataclass(slots=True)
 class Unknown:
     """An undeclared field: the line that first held it, how many records hold it, the JSON types seen."""
@@ -69,7 +78,9 @@ class Ledger:
     truncated: the last line is cut off (it counts as quarantined).
     longest_line: bytes of the longest row, without its end.
     verbatim: a columnar reader may be given the file as it is: every line of it is a row.
+    setbacks: lines that break no other rule than that the index rises: two runs in one file, or more.
     put_aside: hash of the numbers of the bad lines, a cut-off end left out; empty when there is none.
+    killed: a row has the kill switch on. last: what the last line holds, None when it is a bad one.
     unknown: path without list positions -> what was seen there; long paths are cut, and OTHERS stands for the rest
              when there are too many.
     """
@@ -87,12 +98,20 @@ class Ledger:
     first_index: int | None = None
     last_index: int | None = None
     gaps: int = 0
+    setbacks: int = 0
     carriage_returns: bool = False
     no_final_newline: bool = False
     truncated: bool = False
     sha256: str = ""
     put_aside: str = ""
     unknown: dict[str, Unknown] = field(default_factory=dict)
+    killed: bool = field(default=False, compare=False)
+    last: object = field(default=None, compare=False, repr=False)
+
+    @property
+    def end(self) -> End | None:
+        """Return how things stand at the end of telemetry; None when its last line is a bad one."""
+        return None if self.last is None else msgspec.convert(self.last, End, from_attributes=True)
 
     @property
     def verbatim(self) -> bool:
@@ -211,13 +230,16 @@ class _Pass:
         clean, fast = self.sinks.clean, min(self.max_line, LONGEST_FAST_LINE)
         for line in lines:
             size = len(line)
-            index = accept(line) if 0 < size <= fast else None
-            if index is None or last is None or index != last + 1 or not complete or b"\r" in line:
+            record = accept(line) if 0 < size <= fast else None
+            if record is None or last is None or record.t != last + 1 or not complete or b"\r" in line:
                 ledger.last_index = last
-                self._slow(line, index, complete)
+                self._slow(line, record, complete)
                 last = ledger.last_index
                 continue
-            last = index
+            last = record.t
+            ledger.last = record
+            if record.kill_switch:
+                ledger.killed = True
             ledger.rows += 1
             ledger.lines += 1
             ledger.row_bytes += size + 1
@@ -228,7 +250,7 @@ class _Pass:
                 clean.write(line + b"\n")
         ledger.last_index = last
 
-    def _slow(self, line: bytes, index: int | None, complete: bool) -> None:
+    def _slow(self, line: bytes, record: Tick | None, complete: bool) -> None:
         ledger, size = self.ledger, len(line)
         if size > self.max_line:
             self._refuse_long(line, size, complete)
@@ -236,7 +258,7 @@ class _Pass:
             self._count_blank(1, size + complete)
         else:
             ledger.carriage_returns |= b"\r" in line
-            verdict = Verdict(index=index) if index is not None else judge(line, self.contract)
+            verdict = Verdict(index=record.t, record=record) if record else judge(line, self.contract)
             self._check_order(verdict)
             if verdict.breaches:
                 self._reject(line, size, complete, verdict)
@@ -257,6 +279,8 @@ class _Pass:
     def _check_order(self, verdict: Verdict) -> None:
         index, last = verdict.index, self.ledger.last_index
         if index is not None and last is not None and index <= last:
+            # The index of a line that is bad anyway says nothing.
+            self.ledger.setbacks += not verdict.breaches
             verdict.add(Breach(self.contract.index, f"{index} is not above the previous {last}"))
 
     def _reject(self, line: bytes, size: int, complete: bool, verdict: Verdict) -> None:
@@ -267,6 +291,7 @@ class _Pass:
             verdict = refusal("cut off at the end of the file")
         else:
             self.put_aside.update(b"%d\n" % ledger.lines)
+        ledger.last = None
         ledger.quarantined += 1
         ledger.quarantined_bytes += size + complete
         ledger.errors += verdict.errors
@@ -287,6 +312,8 @@ class _Pass:
         elif ledger.last_index is not None and index > ledger.last_index + 1:
             ledger.gaps += 1
         ledger.last_index = index
+        ledger.last = verdict.record
+        ledger.killed |= _is_killed(verdict.record)
         ledger.rows += 1
         ledger.row_bytes += size + complete
         ledger.longest_line = max(ledger.longest_line, size)
@@ -315,8 +342,12 @@ class _Pass:
         return name if name in known or len(known) < MOST_UNKNOWN else OTHERS
 
 
-def _fast_path(contract: Contract, find_duplicates: bool) -> Callable[[bytes], int | None]:
-    """Return a function line -> index of an accepted record, None for any line it cannot vouch for."""
+def _is_killed(record: object) -> bool:
+    return bool(record["kill_switch"] if isinstance(record, dict) else getattr(record, "kill_switch", False))
+
+
+def _fast_path(contract: Contract, find_duplicates: bool) -> Callable[[bytes], Tick | None]:
+    """Return a function line -> accepted record, None for any line it cannot vouch for."""
     if contract is not TICKS:
         # The slow path alone knows the full range of the unsigned seeds of mc_runs.
         return lambda line: None
@@ -324,7 +355,7 @@ def _fast_path(contract: Contract, find_duplicates: bool) -> Callable[[bytes], i
     encode_into = msgspec.json.Encoder().encode_into
     scratch = bytearray(BLOCK_BYTES)
 
-    def accept(line: bytes) -> int | None:
+    def accept(line: bytes) -> Tick | None:
         try:
             record = decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -339,7 +370,7 @@ def _fast_path(contract: Contract, find_duplicates: bool) -> Callable[[bytes], i
             encode_into(record, scratch)
             if b"\\" in line or line.count(b'"') != scratch.count(b'"'):
                 return None
-        return record.t
+        return record
 
     return accept
 
