@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from paraphina_wh.engine import EngineRunConfig, run_engine
+from paraphina_wh.ingest import LeftOut
 from paraphina_wh.warehouse import Warehouse
 from tests.conftest import Invoke
 from tests.records import run_of
@@ -137,7 +138,7 @@ def test_in_a_folder_only_logs_that_lie_alone_are_runs(warehouse: Warehouse) -> 
     write(folder / "readme.txt", "hello")
     report = ingest(warehouse, folder)
     assert verdicts(report) == {"alone.stdout.txt": "ingested", "balanced_r1.jsonl": "ingested"}
-    assert report.left_out == [str(folder / "readme.txt")]
+    assert report.left_out == [LeftOut(str(folder / "readme.txt"), "of no known kind")]
     assert ask(warehouse, "SELECT label, source_kind, stdout_usable FROM runs ORDER BY label") == [
         ("alone", "stdout", True),
         ("exp13_balanced_r001", "telemetry", True),

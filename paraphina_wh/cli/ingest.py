@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -118,13 +120,25 @@ def tell(report: Report) -> None:
             warn(f"{outcome.file}: {text}")
         if outcome.status == "rejected":
             _tell_rejection(outcome.file, outcome.errors, outcome.error_count, outcome.hint)
-    if report.left_out:
-        shown = ", ".join(report.left_out[:_LEFT_OUT_SHOWN])
-        more = f" and {len(report.left_out) - _LEFT_OUT_SHOWN} more" if len(report.left_out) > _LEFT_OUT_SHOWN else ""
-        notice(f"left out, of no known kind: {shown}{more}")
+    _tell_left_out(report)
     counts = {status: sum(o.status == status for o in report) for status in dict.fromkeys(o.status for o in report)}
     notice(", ".join(f"{count} {status}" for status, count in counts.items()))
     _tell_bad_lines(report)
+
+
+def _tell_left_out(report: Report) -> None:
+    """Name what lay in a folder and is no input, by what it is; of other endings count the files."""
+    names: dict[str, list[str]] = {}
+    for each in report.left_out:
+        names.setdefault(each.what, []).append(each.path)
+    for what, paths in names.items():
+        if what:
+            more = f" and {len(paths) - _LEFT_OUT_SHOWN} more" if len(paths) > _LEFT_OUT_SHOWN else ""
+            notice(f"left out, {what}: {', '.join(paths[:_LEFT_OUT_SHOWN])}{more}")
+        else:
+            endings = Counter(Path(path).suffix or "none" for path in paths).most_common(_LEFT_OUT_SHOWN)
+            counts = ", ".join(f"{ending} ({count})" for ending, count in endings)
+            notice(f"left out, files of other endings: {len(paths)}, most of them: {counts}")
 
 
 def _tell_bad_lines(report: Report) -> None:
