@@ -11,7 +11,7 @@ from typing import Literal
 
 from paraphina_wh.engine.config import LabelValue
 from paraphina_wh.engine.process import ProcessEnd
-from paraphina_wh.engine.stdout import parse_stdout
+from paraphina_wh.engine.stdout import parse_stdout, problem_of_summary
 
 Metrics = Mapping[str, float | bool | str]
 RunStatus = Literal["ok", "failed", "timeout"]
@@ -57,15 +57,8 @@ def find_problem(end: ProcessEnd, stdout: str, telemetry: Path | None) -> str | 
         return f"killed by signal {-end.returncode}"
     if end.returncode > 0:
         return f"exit code {end.returncode}"
-    problems = filter(None, (_summary_problem(stdout), _telemetry_problem(telemetry)))
+    problems = filter(None, (problem_of_summary(parse_stdout(stdout)), _telemetry_problem(telemetry)))
     return "; ".join(problems) or None
-
-
-def _summary_problem(stdout: str) -> str | None:
-    summary = parse_stdout(stdout)
-    if not summary.has_summary:
-        return "no PnL summary on stdout"
-    return "non-finite PnL on stdout" if summary.non_finite else None
 
 
 def _telemetry_problem(telemetry: Path | None) -> str | None:

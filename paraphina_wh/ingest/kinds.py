@@ -235,7 +235,7 @@ def _kind_of_text(file: Path) -> Kind:
     if start.lstrip().startswith(b"{") and ending_of(file) not in TEXT_ENDINGS:
         return _kind_of_json(file)
     found = parse_stdout(read_log(file).text)
-    return "stdout" if found.has_summary or found.cfg_version or found.profile else "unknown"
+    return "stdout" if found.has_summary or found.unreadable or found.cfg_version or found.profile else "unknown"
 
 
 def why_unknown(file: Path) -> tuple[str, str]:

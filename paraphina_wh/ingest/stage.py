@@ -165,7 +165,7 @@ class Stager:
             return settled
         row = identity_row(self.batch, task, run_id)
         row.evidence_id = evidence_id_of(task.profile, digest)
-        return Staged(row, outcome_of(task, row, []), task.experiment, task.superseded)
+        return Staged(row, outcome_of(task, row), task.experiment, task.superseded)
 
 
 def _in_place(staged: Staged) -> InPlace:
@@ -373,7 +373,7 @@ class _Telemetry:
         row.compressed_sha256 = file_sha256(self.source) if self.compressed else None
         row.stored_bytes, row.stored_sha256 = ticks.stat().st_size, file_sha256(ticks)
         account(row, ledger)
-        outcome = outcome_of(task, row, ledger.warnings())
+        outcome = outcome_of(task, row)
         outcome.errors, outcome.error_count = self.reasons, ledger.errors
         quarantine = self.stager.path("bad.jsonl") if ledger.quarantined else None
         return Staged(row, outcome, task.experiment, task.superseded, ticks, quarantine)
