@@ -132,13 +132,11 @@ def _tell_left_out(report: Report) -> None:
     for each in report.left_out:
         names.setdefault(each.what, []).append(each.path)
     for what, paths in names.items():
-        if what:
-            more = f" and {len(paths) - _LEFT_OUT_SHOWN} more" if len(paths) > _LEFT_OUT_SHOWN else ""
-            notice(f"left out, {what}: {', '.join(paths[:_LEFT_OUT_SHOWN])}{more}")
-        else:
-            endings = Counter(Path(path).suffix or "none" for path in paths).most_common(_LEFT_OUT_SHOWN)
-            counts = ", ".join(f"{ending} ({count})" for ending, count in endings)
-            notice(f"left out, files of other endings: {len(paths)}, most of them: {counts}")
+        counts = Counter(Path(path).suffix or "none" for path in paths).most_common()
+        shown = paths if what else [f"{ending} ({count})" for ending, count in counts]
+        kind = what or f"{len(paths)} files of other endings"
+        more = f" and {len(shown) - _LEFT_OUT_SHOWN} more" if len(shown) > _LEFT_OUT_SHOWN else ""
+        notice(f"left out, {kind}: {', '.join(shown[:_LEFT_OUT_SHOWN])}{more}")
 
 
 def _tell_bad_lines(report: Report) -> None:
