@@ -457,7 +457,7 @@ def test_a_failed_run_that_left_garbage_is_recorded_with_a_warning(
     sidecar(warehouse.root / "lab", status="failed", error="boom")
     (outcome,) = ingest(warehouse, warehouse.root)
     assert outcome.status == "ingested"
-    assert "no complete record" in outcome.warnings[-1]
+    assert outcome.warnings
     assert ask(warehouse, "SELECT status, error, num_ticks FROM runs") == [("failed", "boom", None)]
     assert verdicts(ingest(warehouse, warehouse.root)) == {name: "unchanged"}
 
