@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.folders import Entry, entries_below
 from paraphina_wh.telemetry.reader import BadLine, Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.shape import MC_RUNS, TICKS, Contract
-from paraphina_wh.telemetry.source import ending_of, open_source, plain_name
+from paraphina_wh.telemetry.source import ending_of, foreign_text, open_source, plain_name
 
 _ENDINGS = (".jsonl", ".ndjson")
 _UNMAPPED = ("metrics", "trajectories")
@@ -86,15 +87,18 @@ def exit_code_of(reports: Sequence[FileReport]) -> int:
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield from sorted(p for p in path.rglob("*") if _is_meant(p) and p.is_file())
+        yield from sorted(each.path for each in entries_below(path, hidden=True) if _is_meant(each))
     elif path.exists():
         yield path
     else:
         raise WarehouseError(f"no such file or folder: {path}", "check the path", exit_code=2)
 
 
-def _is_meant(path: Path) -> bool:
-    """Tell whether a folder that is named means this file too."""
+def _is_meant(entry: Entry) -> bool:
+    """Tell whether a folder that is named means this file too, or a folder in it that cannot be read."""
+    path = entry.path
+    if entry.is_loop or (entry.problem and path.is_dir()):
+        return not entry.is_loop
     name = plain_name(path)
     return ending_of(path) in _ENDINGS and not _OURS.fullmatch(name) and path.parent.name != _QUARANTINE
 
@@ -114,11 +118,14 @@ def check_file(path: Path, max_errors: int = 10) -> FileReport:
         return _unchecked(path, "no schema is known for files of this name", exit_code=2)
     found: list[str] = []
     try:
-        with open_source(path) as source:
+        with open_source(path, may_be_cut=True) as source:
             ledger = read_strict(source, contract, Sinks(bad=lambda bad: _note(found, bad, max_errors)))
+        # A pipe cannot be read twice.
+        how, hint = foreign_text(path) if ledger.errors and path.is_file() else ("", "")
     except WarehouseError as error:
         return _unchecked(path, error.message, error.exit_code, found)
-    return _report(path, contract, ledger, found)
+    report = _report(path, contract, ledger, found)
+    return replace(report, warnings=[*report.warnings, f"the file {how}: {hint}"]) if how else report
 
 
 def _unchecked(path: Path, reason: str, exit_code: int, found: Sequence[str] = ()) -> FileReport:

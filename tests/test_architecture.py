@@ -25,7 +25,7 @@ LAYERS = [
     ],
     ["catalog", "sidecar", "ledger", "tables", "candidates", "promoted", "tick_views", "known"],
     ["warehouse", "telemetry", "commit", "records", "failpoints", "formats", "text"],
-    ["errors", "escape", "interrupt", "duck", "scratch", "nearest", "temporary", "masking"],
+    ["errors", "escape", "folders", "interrupt", "duck", "scratch", "nearest", "temporary", "masking"],
 ]
 # The embedded engine is a program of its own: others start it, none imports it but to name it.
 APART = "reference_engine"

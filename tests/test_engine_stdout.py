@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraphina_wh.engine import StdoutSummary, parse_metrics, parse_stdout
+from paraphina_wh.engine.capture import Ends
 
 KILLED_RUN = """\
 paraphina | cfg=v0.1.6-worldmodel-exp08-presets | cfg_hash=0x5175cca07d758d00 | profile=Balanced | ticks=2000 | seed=115
@@ -261,3 +262,73 @@ def test_a_megabyte_of_hostile_text_costs_linear_time(hostile: str) -> None:
     start = time.process_time()
     assert not parse_stdout(hostile).has_summary
     assert time.process_time() - start < 60.0  # quadratic time would be hours
+
+
+# What stands between the engine and the parser: terminals, other systems, other locales.
+
+COLOURED = SUMMARY_LINE + "\x1b[32m+5.70\x1b[0m / \x1b[1;31m-1.20\x1b[m / \x1b[38;5;40m+4.50\x1b[0m\x1b[K\r\n"
+
+
+def test_colours_are_taken_out_before_reading() -> None:
+    found = parse_stdout(COLOURED + "\x1b]0;title\x07\x1b[1mKill switch: \x1b[31mtrue\x1b[0m\r\n")
+    assert (found.pnl_realised, found.pnl_unrealised, found.pnl_total, found.kill_switch) == (5.7, -1.2, 4.5, True)
+    assert (found.coloured, found.unreadable) == (True, None)
+    assert amounts(COLOURED) == (5.7, -1.2, 4.5)
+
+
+def test_a_line_may_start_behind_a_carriage_return() -> None:
+    """Progress is written over and over on one line."""
+    found = parse_stdout("\r 10%\r 50%\r100%\r" + KILLED_RUN.replace("\n", "\r"))
+    assert found == parse_stdout(KILLED_RUN)
+    assert found == parse_stdout(KILLED_RUN.replace("\n", "\r\n"))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        "+1,234.50 / -0.00 / +1,234.50",
+        "1 234,50 / 0,00 / 1 234,50",
+        "1\u202f234,50 / 0,00 / 1\u202f234,50",
+        "1.234,50 / 0,00 / 1.234,50",
+        "1'234.50 / 0.00 / 1'234.50",
+        "+1.2345e3 / +0.0 / +1.2345e3",
+        "$1234.50 / $0.00 / $1234.50",
+        "+1234.50 / +0.0",
+        "",
+    ],
+)
+def test_numbers_that_are_not_plain_are_no_numbers_and_the_line_is_named(numbers: str) -> None:
+    found = parse_stdout(f"{SUMMARY_LINE}{numbers}\nKill switch: false\n")
+    assert (found.has_summary, found.pnl_total, found.kill_switch) == (False, None, False)
+    assert found.unreadable == (SUMMARY_LINE + numbers).strip()
+    assert is_nan(amounts(f"{SUMMARY_LINE}{numbers}\n"))
+
+
+def test_an_unreadable_line_behind_a_readable_one_is_named() -> None:
+    """The last that matches counts, says the contract; whoever reads on is told that it may not be the last."""
+    good = SUMMARY_LINE + "1 / 2 / 3\n"
+    assert parse_stdout(good + SUMMARY_LINE + "1,0 / 2 / 3\n").unreadable == SUMMARY_LINE + "1,0 / 2 / 3"
+    assert parse_stdout(SUMMARY_LINE + "1,0 / 2 / 3\n" + good).unreadable is None
+    assert parse_stdout("Daily PnL (realized / unrealized / total): 1 / 2 / 3").unreadable is not None
+    assert parse_stdout("the Daily PnL limit holds\n" + KILLED_RUN).unreadable is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_an_engine_said_is_text_in_the_encodings_of_shells(encoding: str) -> None:
+    ends = Ends()
+    ends.feed(KILLED_RUN.encode(encoding))
+    assert ends.text() == KILLED_RUN
+
+
+def test_the_ends_of_a_long_log_in_utf_16_are_text_too() -> None:
+    ends = Ends()
+    ends.feed((KILLED_RUN + "x\n" * 1_000_000 + KILLED_RUN).encode("utf-16"))
+    assert "bytes left out]" in ends.text()
+    assert parse_stdout(ends.text()) == parse_stdout(KILLED_RUN)
+
+
+def test_escapes_without_end_cost_linear_time() -> None:
+    began = time.process_time()
+    for piece in ("\x1b]", "\x1b[", "\x1b[0;", "\x1b ", "\x1b"):
+        parse_stdout(piece * 400_000)
+    assert time.process_time() - began < 60

@@ -307,7 +307,8 @@ def test_the_name_of_a_file_says_which_schema_holds(name: str, invoke: Invoke, t
         ({"a.jsonl": run_of(1), "metrics.jsonl": run_of(1)}, 2),
         ({"a.jsonl": BAD, "metrics.jsonl": run_of(1)}, 2),
         ({"a.jsonl.gz": run_of(1)}, 0),
-        ({"a.jsonl.gz": gzip.compress(run_of(1))[:-5]}, 1),
+        ({"a.jsonl.gz": gzip.compress(run_of(1))[:-5]}, 0),
+        ({"a.jsonl.gz": gzip.compress(run_of(1))[:-8] + b"\1" * 8}, 1),
     ],
 )
 def test_a_folder_is_as_good_as_the_worst_of_its_files(
@@ -359,10 +360,10 @@ def test_as_many_errors_are_shown_as_asked_for(most: int, invoke: Invoke, tmp_pa
 
 def test_what_was_wrong_before_the_damage_is_shown_too(invoke: Invoke, tmp_path: Path) -> None:
     packed = gzip.compress(line(t=0, basis_usd="x") * 2 + run_of(2000))
-    (tmp_path / "run.jsonl.gz").write_bytes(packed[:-9])
+    (tmp_path / "run.jsonl.gz").write_bytes(packed[:-8] + b"\1" * 8)
     assert invoke("check", "run.jsonl.gz").stdout.splitlines()[:3] == [
         "FAILED: 3 errors in run.jsonl.gz",
-        "run.jsonl.gz: the gzip data is cut off",
+        "run.jsonl.gz: the gzip data is damaged (Error -3 while decompressing data: incorrect data check)",
         "line 1: basis_usd: expected number, got string",
     ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from paraphina_wh.engine import EngineRunConfig, run_engine
+from paraphina_wh.ingest import LeftOut
 from paraphina_wh.warehouse import Warehouse
 from tests.conftest import Invoke
 from tests.records import run_of
@@ -137,7 +138,7 @@ def test_in_a_folder_only_logs_that_lie_alone_are_runs(warehouse: Warehouse) -> 
     write(folder / "readme.txt", "hello")
     report = ingest(warehouse, folder)
     assert verdicts(report) == {"alone.stdout.txt": "ingested", "balanced_r1.jsonl": "ingested"}
-    assert report.left_out == [str(folder / "readme.txt")]
+    assert report.left_out == [LeftOut(str(folder / "readme.txt"), "of no known kind")]
     assert ask(warehouse, "SELECT label, source_kind, stdout_usable FROM runs ORDER BY label") == [
         ("alone", "stdout", True),
         ("exp13_balanced_r001", "telemetry", True),
@@ -162,3 +163,34 @@ def test_the_command_line(invoke: Invoke, tmp_path: Path) -> None:
     assert ['"status":"ingested"' in text for text in result.stdout.splitlines()] == [True, False]
     assert result.stderr.splitlines()[0].startswith("error: b.txt: neither telemetry")
     assert result.exit_code == 1
+
+
+def test_a_pnl_line_that_cannot_be_read_is_said_and_kept(warehouse: Warehouse) -> None:
+    """Colours are looked through; grouped digits are no number of the contract."""
+    line = "Daily PnL (realised / unrealised / total): {0} / +0.00 / {0}\r\nKill switch: false\r\n"
+    for number, amount in ((1, "\x1b[32m+5.70\x1b[0m"), (2, "+1,234.50")):
+        write(warehouse.root / f"balanced_r{number}.jsonl", run_of(2))
+        write(warehouse.root / f"balanced_r{number}.stdout.txt", line.format(amount))
+    coloured, grouped = ingest(warehouse, warehouse.root)
+    assert coloured.warnings == ["stdout: read without the escape sequences of a terminal that are in it"]
+    shown = "Daily PnL (realised / unrealised / total): +1,234.50 / +0.00 / +1,234.50"
+    assert grouped.warnings == [f"stdout: its PnL line cannot be read, numbers are plain there: {shown}"]
+    assert ask(warehouse, "SELECT stdout_pnl_total, stdout_kill_switch, stdout_usable FROM runs ORDER BY label") == [
+        (5.7, False, True),
+        (None, False, False),
+    ]
+    assert ask(warehouse, "SELECT warnings LIKE '%cannot be read%' FROM runs ORDER BY label") == [(False,), (True,)]
+
+
+def test_a_log_alone_whose_pnl_line_cannot_be_read_is_a_failed_run(warehouse: Warehouse) -> None:
+    summary = "Daily PnL (realised / unrealised / total): 1 234,50 / 0,00 / 1 234,50\n"
+    (outcome,) = ingest(warehouse, write(warehouse.root / "a.log", summary), profile="balanced")
+    assert outcome.status == "ingested"
+    error = f"the PnL summary on stdout cannot be read: {summary.strip()}"
+    assert ask(warehouse, "SELECT status, error FROM runs") == [("failed", error)]
+
+
+def test_a_log_that_powershell_wrote_is_read(warehouse: Warehouse) -> None:
+    text = (BANNER + SUMMARY).replace("\n", "\r\n").encode("utf-16")
+    assert verdicts(ingest(warehouse, write(warehouse.root / "a.log", text))) == {"a.log": "ingested"}
+    assert ask(warehouse, "SELECT status, stdout_pnl_total, cfg_hash IS NOT NULL FROM runs") == [("ok", 1346.45, True)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -119,10 +121,7 @@ def tell(report: Report) -> None:
             warn(f"{outcome.file}: {text}")
         if outcome.status == "rejected":
             _tell_rejection(outcome.file, outcome.errors, outcome.error_count, outcome.hint)
-    if report.left_out:
-        shown = ", ".join(report.left_out[:_LEFT_OUT_SHOWN])
-        more = f" and {len(report.left_out) - _LEFT_OUT_SHOWN} more" if len(report.left_out) > _LEFT_OUT_SHOWN else ""
-        notice(f"left out, of no known kind: {shown}{more}")
+    _tell_left_out(report)
     counts = {status: sum(o.status == status for o in report) for status in dict.fromkeys(o.status for o in report)}
     notice(", ".join(f"{count} {status}" for status, count in counts.items()))
     _tell_bad_lines(report)
@@ -135,6 +134,19 @@ def _tell_failures(report: Report) -> None:
         warn(f"{outcome.file}: taken in as a failed run: {outcome.failure}")
     if failed:
         say("hint: failed runs enter no dataset and count for no budget; run them again, or repair what is beside them")
+
+
+def _tell_left_out(report: Report) -> None:
+    """Name what lay in a folder and is no input, by what it is; of other endings count the files."""
+    names: dict[str, list[str]] = {}
+    for each in report.left_out:
+        names.setdefault(each.what, []).append(each.path)
+    for what, paths in names.items():
+        counts = Counter(Path(path).suffix or "none" for path in paths).most_common()
+        shown = paths if what else [f"{ending} ({count})" for ending, count in counts]
+        kind = what or f"{len(paths)} files of other endings"
+        more = f" and {len(shown) - _LEFT_OUT_SHOWN} more" if len(shown) > _LEFT_OUT_SHOWN else ""
+        notice(f"left out, {kind}: {', '.join(shown[:_LEFT_OUT_SHOWN])}{more}")
 
 
 def _tell_bad_lines(report: Report) -> None:

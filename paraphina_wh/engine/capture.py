@@ -9,6 +9,7 @@ from typing import Final
 
 HEAD_BYTES: Final = 64 * 1024
 TAIL_BYTES: Final = 1024 * 1024
+_MARKS: Final = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 GAP: Final = re.compile(r"\[[0-9]+ bytes left out\]")
 """What stands in the place of the bytes between the ends."""
 
@@ -39,12 +40,15 @@ class Ends:
         """Return the whole stream, or its ends with a note between them of how much was left out."""
         left_out = self._left_out + max(0, len(self._tail) - TAIL_BYTES)
         # No white space around the note: a number cut in half must not look complete to the parser.
-        note = f"[{left_out} bytes left out]".encode() if left_out else b""
+        note = f"[{left_out} bytes left out]".encode(self._encoding()) if left_out else b""
         return b"".join((self._head, note, self._tail[-TAIL_BYTES:]))
 
     def text(self) -> str:
-        """Return the content as text, invalid UTF-8 replaced."""
-        return self.content().decode("utf-8", errors="replace")
+        """Return the content as text: UTF-8, or the UTF-16 of a PowerShell; what is neither is replaced."""
+        return self.content().decode(self._encoding(), errors="replace").removeprefix("\ufeff")
+
+    def _encoding(self) -> str:
+        return next((name for mark, name in _MARKS if self._head.startswith(mark)), "utf-8")
 
 
 def keep(content: bytes, target: Path) -> None:

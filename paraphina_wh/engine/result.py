@@ -12,9 +12,9 @@ from typing import Final, Literal
 import msgspec
 
 from paraphina_wh.engine.config import LabelValue
-from paraphina_wh.engine.ending import Asked, Left, asks_for_nothing, ending_of, summary_problem
+from paraphina_wh.engine.ending import Asked, Left, asks_for_nothing, ending_of
 from paraphina_wh.engine.process import ProcessEnd
-from paraphina_wh.engine.stdout import parse_stdout
+from paraphina_wh.engine.stdout import parse_stdout, problem_of_summary
 from paraphina_wh.telemetry.reader import End
 
 # Longer than any record: the last one is looked for in the last so many bytes.
@@ -68,7 +68,7 @@ def find_problem(end: ProcessEnd, stdout: str, telemetry: Path | None, asked: As
     if telemetry is None or (asks_for_nothing(asked, said) and not telemetry.exists()):
         return ending_of(asked, said, None).problem
     if problem := _telemetry_problem(telemetry):
-        return "; ".join(filter(None, [summary_problem(said), problem]))
+        return "; ".join(filter(None, [problem_of_summary(said), problem]))
     return ending_of(asked, said, _glance(telemetry)).problem
 
 

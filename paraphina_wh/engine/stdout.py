@@ -35,6 +35,14 @@ _KILL_TICK: Final = re.compile(r"^Kill switch active at tick ([0-9]{1,20}) - ", 
 _KILL_REASON: Final = re.compile(r"^Kill reason: (\w+)\r?$", re.MULTILINE)
 _RISK_REGIME: Final = re.compile(r"^Risk regime: (Normal|Warning|HardLimit)\r?$", re.MULTILINE)
 
+# What a PnL line starts with, whatever its numbers look like.
+_PNL_WORDS: Final = re.compile(r"Daily\s++PnL\s*+[(:=][^\n]*+", re.IGNORECASE)
+_LONGEST_SHOWN: Final = 200
+# What colours, moves or clears on a terminal: control sequences, operating system commands, other escapes.
+_ESCAPE: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]|\x1b\][^\x07\x1b]*+(?:\x07|\x1b\\)|\x1b[ -/]*+[0-~]",
+)
+
 
 class _Pnl(NamedTuple):
     realised: float
@@ -49,6 +57,8 @@ class StdoutSummary:
     pnl_*: US dollars; None as well when one of the three is not finite.
     ticks_requested, kill_tick: ticks. profile: lower case. seed: None when the run had none.
     has_summary: a PnL line was found. non_finite: that line holds NaN or an infinity.
+    unreadable: the last PnL line when it is none that can be read, as with grouped digits; its start, when it is long.
+    coloured: escape sequences of a terminal were taken out to read the rest.
     """
 
     cfg_version: str | None
@@ -65,6 +75,22 @@ class StdoutSummary:
     kill_switch: bool | None
     has_summary: bool
     non_finite: bool
+    unreadable: str | None = None
+    coloured: bool = False
+
+
+def problem_of_summary(found: StdoutSummary) -> str | None:
+    """Return why a stdout gives no PnL, None when it does."""
+    if found.unreadable and not found.has_summary:
+        return f"the PnL summary on stdout cannot be read: {found.unreadable}"
+    if not found.has_summary:
+        return "no PnL summary on stdout"
+    return "non-finite PnL on stdout" if found.non_finite else None
+
+
+def _plain(stdout: str) -> str:
+    """Return a text without what steers a terminal, a line for each time that one starts."""
+    return _ESCAPE.sub("", stdout).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_metrics(stdout: str) -> dict[str, float | bool]:
@@ -74,7 +100,7 @@ def parse_metrics(stdout: str) -> dict[str, float | bool]:
     not finite, all three amounts are NaN; without a kill line `kill_switch` is False. Of a text with bytes left out
     only what follows them counts.
     """
-    end = _end(stdout)
+    end = _end(_plain(stdout))
     pnl = _last_pnl(end)
     if pnl is None or not _finite(pnl):
         pnl = _Pnl(math.nan, math.nan, math.nan)
@@ -91,6 +117,8 @@ def parse_stdout(stdout: str) -> StdoutSummary:
 
     Of a text with bytes left out, all but the banner is read from what follows them.
     """
+    coloured = _ESCAPE.search(stdout) is not None
+    stdout = _plain(stdout)
     banner = _banner(stdout)
     ticks, seed = banner.get("ticks"), banner.get("seed")
     end = _end(stdout)
@@ -112,6 +140,8 @@ def parse_stdout(stdout: str) -> StdoutSummary:
         kill_switch=_last_kill(end),
         has_summary=pnl is not None,
         non_finite=pnl is not None and amounts is None,
+        unreadable=_unreadable(end),
+        coloured=coloured,
     )
 
 
@@ -136,6 +166,13 @@ def _last(pattern: re.Pattern[str], text: str) -> str | None:
 def _last_pnl(stdout: str) -> _Pnl | None:
     match = _last_match(_PNL, stdout)
     return _Pnl(*(float(number.replace("+-", "+")) for number in match.groups())) if match else None
+
+
+def _unreadable(stdout: str) -> str | None:
+    words, read = _last_match(_PNL_WORDS, stdout), _last_match(_PNL, stdout)
+    if words is None or (read is not None and read.start() >= words.start()):
+        return None
+    return words[0].rstrip()[:_LONGEST_SHOWN]
 
 
 def _finite(pnl: _Pnl) -> bool:

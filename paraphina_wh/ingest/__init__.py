@@ -11,7 +11,7 @@ from pathlib import Path
 
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.ingest.inputs import Found, Input, find_inputs
+from paraphina_wh.ingest.inputs import Found, Input, LeftOut, find_inputs
 from paraphina_wh.ingest.kinds import JSONL_ENDINGS, TABLE_ENDINGS, TEXT_ENDINGS, Kind
 from paraphina_wh.ingest.plan import NEW_PROFILE, Options, Plan, make_plan, pays_for_processes, spool, stdin_stream
 from paraphina_wh.ingest.pool import Pool
@@ -21,7 +21,7 @@ from paraphina_wh.known import check_profiles
 from paraphina_wh.telemetry.reader import line_limit
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
-__all__ = ["Options", "Outcome", "Report", "ingest_paths"]
+__all__ = ["LeftOut", "Options", "Outcome", "Report", "ingest_paths"]
 
 OnOutcomes = Callable[[list[Outcome]], None]
 
@@ -32,7 +32,7 @@ _RUNS: tuple[Kind, ...] = ("telemetry", "stdout")
 class Report(list[Outcome]):
     """What became of each input, sorted by file.
 
-    warnings are about names, not about content. left_out: what lay in a folder and is of no known kind.
+    warnings are about names, not about content. left_out: what lay in a folder and is no input, with what it is.
     max_bad: the most bad lines that a file may have, if that was limited.
     """
 
@@ -40,7 +40,7 @@ class Report(list[Outcome]):
         self,
         outcomes: Sequence[Outcome],
         warnings: Sequence[str] = (),
-        left_out: Sequence[str] = (),
+        left_out: Sequence[LeftOut] = (),
         max_bad: MaxBad | None = None,
     ) -> None:
         super().__init__(sorted(outcomes, key=lambda outcome: outcome.file))

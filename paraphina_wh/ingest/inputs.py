@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import glob
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.folders import Entry, entries_below, named_by, problem_of
 from paraphina_wh.ingest.kinds import (
     JSONL_ENDINGS,
     TABLE_ENDINGS,
@@ -17,6 +18,9 @@ from paraphina_wh.ingest.kinds import (
     Kind,
     holds_dataset_rows,
     kind_of,
+    leftover,
+    what_is,
+    why_unknown,
 )
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX
 from paraphina_wh.telemetry.source import ending_of, plain_name
@@ -40,12 +44,20 @@ class Input:
     named: bool
 
 
+@dataclass(frozen=True, order=True)
+class LeftOut:
+    """What lay in a folder and is not taken in. what: what it is, in words; empty when its ending is no input's."""
+
+    path: str
+    what: str = ""
+
+
 @dataclass
 class Found:
-    """The files to take in, sorted, each once; left_out: what lay in a folder and is none of them, with the reason."""
+    """The files to take in, sorted, each once; left_out: what lay in a folder and is none of them."""
 
     inputs: list[Input] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def of(self, *kinds: Kind) -> list[Path]:
         """Return the files of some kinds."""
@@ -56,33 +68,84 @@ def find_inputs(warehouse: Warehouse, paths: Sequence[str | Path]) -> Found:
     """Return the files named by paths, folders (with all below them) and globs.
 
     A sidecar stands for a run that wrote no telemetry. What lies in the warehouse is no input. In a folder, files of
-    no known kind are left out, and so is what experiments and analysis steps wrote from the warehouse.
-    Raises: WarehouseError (exit code 2) for a path that is not there.
+    no known kind are left out, and so is what experiments and analysis steps wrote from the warehouse. What has the
+    name of an input and cannot be read is an input all the same, to be turned down.
+    Raises: WarehouseError (exit code 2) for a path that is not there, or when nothing but odd entries were named.
     """
-    named: dict[Path, bool] = {}
-    for path in paths:
-        for file, by_user in _expand(str(path)):
-            named[file] = named.get(file, False) or by_user
-    inside = {file: by_user for file, by_user in named.items() if not _is_inside(warehouse, file)}
     found = Found()
-    for file in sorted(inside):
-        _add(found, file, inside[file])
+    candidates = _candidates(paths, found)
+    if candidates and all(each.named and each.problem for each in candidates):
+        first = candidates[0]
+        raise WarehouseError(f"{first.path}: {first.problem}", why_unknown(first.path)[1], exit_code=2)
+    for each in sorted(_each_once(warehouse, candidates, found)):
+        _add(found, each)
     _mark_shorter_tables(found)
+    found.left_out.sort()
     return found
 
 
-def _is_inside(warehouse: Warehouse, file: Path) -> bool:
-    return file.absolute().is_relative_to(warehouse.path)
+@dataclass(frozen=True, order=True)
+class _Candidate:
+    """What may be an input. named: by the user. problem: why it is no file that can be read."""
+
+    path: Path
+    named: bool
+    problem: str
 
 
-def _add(found: Found, file: Path, named: bool) -> None:
-    kind = kind_of(file)
+def _candidates(paths: Sequence[str | Path], found: Found) -> list[_Candidate]:
+    """Return what may be an input, a file once under each path that leads to it; what is none goes to found."""
+    named: dict[Path, _Candidate] = {}
+    for each in (each for path in paths for each in _expand(str(path), found)):
+        if each.named or each.path not in named:
+            named[each.path] = each
+    found.left_out = list(dict.fromkeys(found.left_out))
+    return list(named.values())
+
+
+def _each_once(warehouse: Warehouse, candidates: Iterable[_Candidate], found: Found) -> Iterator[_Candidate]:
+    """Yield what lies outside of the warehouse, each once: by its own path rather than by one with links in it."""
+    folders: dict[Path, Path] = {}
+    by_place: dict[Path, _Candidate] = {}
+    inside = Path(os.path.realpath(warehouse.path))
+    for each in sorted(candidates):
+        parent = each.path.parent
+        if parent not in folders:
+            folders[parent] = Path(os.path.realpath(parent))
+        if folders[parent].is_relative_to(inside) or each.path.absolute().is_relative_to(warehouse.path):
+            continue
+        place = folders[parent] / each.path.name
+        other = by_place.get(place)
+        # A folder reached in two ways: what the user named counts, then the way without a link.
+        if other is None or (each.named, parent.absolute() == folders[parent]) > (other.named, False):
+            by_place[place] = each
+    yield from (each for place, each in by_place.items() if not _leads_to_another(place, each, by_place, found))
+
+
+def _leads_to_another(place: Path, each: _Candidate, by_place: Mapping[Path, _Candidate], found: Found) -> bool:
+    """Tell whether something is a link to a file that is taken in under its own name, such as `latest.jsonl`."""
+    if each.problem or not place.is_symlink():
+        return False
+    target = by_place.get(Path(os.path.realpath(place)))
+    if target is None or target.problem:
+        return False
+    found.left_out.append(LeftOut(str(each.path), f"a link to {target.path}, which is taken in"))
+    return True
+
+
+def _add(found: Found, candidate: _Candidate) -> None:
+    file, named = candidate.path, candidate.named
+    kind = "unknown" if candidate.problem else kind_of(file)
     if not named and (kind == "exported" or _MADE_BY_STEPS.fullmatch(file.name)):
-        return
-    if not named and (kind == "unknown" or (kind == "dataset" and not holds_dataset_rows(file))):
-        found.left_out.append(str(file))
+        found.left_out.append(LeftOut(str(file), "made of runs that the warehouse has"))
+    elif not named and not candidate.problem and (kind == "unknown" or not _holds_what_it_is(file, kind)):
+        found.left_out.append(LeftOut(str(file), what_is(file)))
     else:
         found.inputs.append(Input(file, kind, named))
+
+
+def _holds_what_it_is(file: Path, kind: Kind) -> bool:
+    return kind != "dataset" or holds_dataset_rows(file)
 
 
 def _mark_shorter_tables(found: Found) -> None:
@@ -96,19 +159,17 @@ def _mark_shorter_tables(found: Found) -> None:
     found.inputs = [replace(each, kind="shorter") if each.path in shorter else each for each in found.inputs]
 
 
-def _expand(text: str) -> Iterator[tuple[Path, bool]]:
-    path = Path(text)
+def _expand(text: str, found: Found) -> Iterator[_Candidate]:
     # A path that exists is itself, whatever a glob would make of its characters.
-    matches = [path] if path.exists() else [Path(match) for match in glob.glob(text, recursive=True)]  # noqa: PTH207
+    matches = [Path(text)] if os.path.lexists(text) else named_by(text)
     if not matches:
         raise WarehouseError(f"no such file or folder: {text}", "check the path", exit_code=2)
     for match in matches:
         if match.is_dir():
-            yield from ((file, False) for file in _below(match))
-        elif match.is_file():
-            yield _run_of(match), True
+            yield from _below(match, found)
         else:
-            raise WarehouseError(f"not a file: {text}", "give a stream as standard input: -", exit_code=2)
+            problem = problem_of(match)
+            yield _Candidate(match if problem else _run_of(match), True, problem)
 
 
 def _run_of(file: Path) -> Path:
@@ -120,18 +181,35 @@ def _run_of(file: Path) -> Path:
     return file
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield what may be an input below a folder: files by their endings, and the sidecars of runs without telemetry."""
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or not path.is_file():
-            continue
-        ending = ending_of(path)
-        if path.name.endswith(SUFFIX):
-            if not _telemetry_of(path):
-                yield path
-        elif ending in (*JSONL_ENDINGS, *TABLE_ENDINGS) or (ending in TEXT_ENDINGS and not _has_run(path)):
-            yield path
+def _below(folder: Path, found: Found) -> Iterator[_Candidate]:
+    """Yield what may be an input below a folder: files by their endings, and the sidecars of runs without telemetry.
+
+    A folder that cannot be read may hold inputs, so it counts as one that cannot.
+    """
+    for each in entries_below(folder):
+        path = each.path
+        if _may_be_input(each):
+            yield _Candidate(path, False, each.problem)
+        elif each.problem or leftover(path):
+            found.left_out.append(LeftOut(str(path), each.problem or leftover(path)))
+        elif not _belongs_to_a_run(path):
+            found.left_out.append(LeftOut(str(path)))
+
+
+def _may_be_input(entry: Entry) -> bool:
+    path = entry.path
+    if entry.is_loop or leftover(path):
+        return False
+    if path.name.endswith(SUFFIX):
+        return not _telemetry_of(path)
+    ending = ending_of(path)
+    if entry.problem and path.is_dir():
+        return True
+    return ending in (*JSONL_ENDINGS, *TABLE_ENDINGS) or (ending in TEXT_ENDINGS and not _has_run(path))
+
+
+def _belongs_to_a_run(path: Path) -> bool:
+    return path.name.endswith(SUFFIX) or (ending_of(path) in TEXT_ENDINGS and _has_run(path))
 
 
 def _has_run(text: Path) -> bool:

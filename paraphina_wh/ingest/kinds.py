@@ -14,6 +14,7 @@ import msgspec
 from paraphina_wh.candidates import is_per_run, is_summary
 from paraphina_wh.engine.stdout import parse_stdout
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.folders import problem_of
 from paraphina_wh.ingest.header import read_header
 from paraphina_wh.ingest.log import read_log
 from paraphina_wh.known import TIERS
@@ -41,8 +42,34 @@ TABLE_ENDINGS: Final = (".csv",)
 # Beside a table: the experiment file whose runner exported it from the warehouse.
 EXPORTED_MARK: Final = "experiment.toml"
 
+_ROTATED: Final = "an older part of a file that was rotated, not a run of its own"
+_PART: Final = re.compile(r"(.+?)[.-]\d[\d_-]*")
+_INPUT_ENDINGS: Final = r"\.(?:jsonl|ndjson|csv|txt|log)(?:\.gz|\.zst)?"
+# By the whole name, in small letters: what other tools leave beside inputs, and what it is.
+_LEFTOVERS: Final = (
+    (re.compile(r"run_summary\.json"), "the summary of one run, not a run"),
+    (re.compile(r"mc_summary\.json"), "the summary of Monte Carlo runs, not the runs"),
+    (re.compile(r"trials\.jsonl(?:\.gz|\.zst)?"), "trials of an optimizer, not runs"),
+    (re.compile(r"metrics\.(?:jsonl|ndjson)(?:\.gz|\.zst)?"), "metrics that no schema is known of, not runs"),
+    (re.compile(r"trajectories\.(?:jsonl|ndjson)(?:\.gz|\.zst)?"), "trajectories that no schema is known of, not runs"),
+    (
+        re.compile(rf".+{_INPUT_ENDINGS}[.-]\d[\d_-]*(?:\.gz|\.zst|\.bz2|\.xz)?"),
+        _ROTATED,
+    ),
+    (
+        re.compile(rf".+{_INPUT_ENDINGS}(?:~|\.~\d+~|\.(?:bak|backup|orig|old|save|swp)\d*)|#.+{_INPUT_ENDINGS}#"),
+        "a copy that an editor left",
+    ),
+    (
+        re.compile(rf".+{_INPUT_ENDINGS}\.(?:partial|part|tmp|temp|crdownload|filepart|incomplete)"),
+        "a part of a file, from a copy that did not end",
+    ),
+    (
+        re.compile(r".+\.(?:jsonl|ndjson|csv|txt|log)\.(?:bz2|xz|lz4|lzma|br|zip|7z|z)"),
+        "packed in a way that is not read: pack it with gzip or zstd",
+    ),
+)
 _DATASET_NAME: Final = re.compile(r"research_dataset_.*")
-_UNMAPPED: Final = ("metrics", "trajectories")
 # How far to look for the first JSON object.
 _LINES: Final = 1000
 _LONGEST_LINE: Final = 1 << 20
@@ -53,6 +80,10 @@ _LONGEST_NAME: Final = 40
 NOT_TELEMETRY: Final = "`paraphina-wh schema ticks` shows what telemetry has; leave files of other kinds out"
 
 
+class _Tick(msgspec.Struct):
+    t: int | float = 0
+
+
 def kind_of(file: Path) -> Kind:
     """Return what a file is, by its first object, its header or its text.
 
@@ -61,6 +92,8 @@ def kind_of(file: Path) -> Kind:
     """
     if file.name.endswith(SUFFIX):
         return "telemetry"
+    if leftover(file):
+        return "unknown"
     ending = ending_of(file)
     try:
         if ending in JSONL_ENDINGS:
@@ -72,15 +105,57 @@ def kind_of(file: Path) -> Kind:
         return "telemetry" if ending in JSONL_ENDINGS else "runs_table" if ending in TABLE_ENDINGS else "unknown"
 
 
+def leftover(file: Path) -> str:
+    """Return what a file is that belongs to a known layout and is no input, by its name; nothing for others."""
+    name = file.name.lower()
+    return next((what for pattern, what in _LEFTOVERS if pattern.fullmatch(name)), "")
+
+
+def what_is(file: Path) -> str:
+    """Return what a file of no known kind is, as far as its name and what lies beside it tell."""
+    return leftover(file) or (_ROTATED if _is_rotated_part(file) else "of no known kind")
+
+
+def _is_rotated_part(file: Path) -> bool:
+    """Tell whether a file `x.1.jsonl` or `x-2026-11-30.jsonl` lies beside an `x.jsonl` that starts later than at 0."""
+    named = _PART.fullmatch(stem(file))
+    if named is None or ending_of(file) not in JSONL_ENDINGS:
+        return False
+    mains = (file.with_name(named[1] + ending + packed) for ending in JSONL_ENDINGS for packed in ("", ".gz", ".zst"))
+    main = next((each for each in mains if each.is_file()), None)
+    return main is not None and _first_t(main) > 0
+
+
+def _first_t(file: Path) -> float:
+    """Return t of the first record, 0 when there is none."""
+    with open_source(file, may_be_cut=True) as stream:
+        for line in islice(_lines(stream), 1):
+            try:
+                return msgspec.json.decode(line, type=_Tick).t
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                break
+    return 0
+
+
+def rotated_parts(telemetry: Path) -> list[Path]:
+    """Return the files beside some telemetry that hold what was written before it was rotated, by their names."""
+    base = re.escape(stem(telemetry))
+    part = re.compile(
+        rf"{base}\.(?:jsonl|ndjson)(?:\.gz|\.zst)?[.-]\d[\d_-]*(?:\.gz|\.zst|\.bz2|\.xz)?"
+        rf"|{base}[.-]\d[\d_-]*\.(?:jsonl|ndjson)(?:\.gz|\.zst)?"
+    )
+    return sorted(path for path in telemetry.parent.iterdir() if part.fullmatch(path.name))
+
+
 def _kind_of_json(file: Path) -> Kind:
     name = stem(file)
-    if name in _UNMAPPED:
-        return "unknown"
     if name == "mc_runs":
         return "mc_runs"
     if HARNESS_NAME.fullmatch(name) or sidecar_path(file).is_file():
         # Thousands of runs of a sweep need no second look.
         return "telemetry"
+    if _is_rotated_part(file):
+        return "unknown"
     fields = _first_fields(file)
     if {"run_index", "seed"} <= fields and "t" not in fields:
         return "mc_runs"
@@ -126,7 +201,7 @@ def _first_fields(file: Path) -> Set[str]:
 
 def _objects(file: Path) -> Iterator[Set[str]]:
     """Yield the names in each of the first objects, lower case, in their order."""
-    with open_source(file) as stream:
+    with open_source(file, may_be_cut=True) as stream:
         for line in islice(_lines(stream), _LINES):
             try:
                 found = msgspec.json.decode(line.replace(b"NaN", b"null"), type=dict[str, msgspec.Raw])
@@ -160,16 +235,19 @@ def _kind_of_text(file: Path) -> Kind:
     if start.lstrip().startswith(b"{") and ending_of(file) not in TEXT_ENDINGS:
         return _kind_of_json(file)
     found = parse_stdout(read_log(file).text)
-    return "stdout" if found.has_summary or found.cfg_version or found.profile else "unknown"
+    return "stdout" if found.has_summary or found.unreadable or found.cfg_version or found.profile else "unknown"
 
 
 def why_unknown(file: Path) -> tuple[str, str]:
     """Return what to say of a file that is of no known kind: the reason, and the next step."""
+    problem = problem_of(file)
+    if problem:
+        return problem, "give a stream as standard input: -" if "FIFO" in problem else "name a file"
+    if leftover(file) or _is_rotated_part(file):
+        return what_is(file), "what is to be taken in goes by any other name"
     ending = ending_of(file)
-    if ending in JSONL_ENDINGS and stem(file) not in _UNMAPPED:
-        return why_foreign(file), NOT_TELEMETRY
     if ending in JSONL_ENDINGS:
-        return "no schema is known for files of this name", "telemetry goes by any other name"
+        return why_foreign(file), NOT_TELEMETRY
     if ending in TABLE_ENDINGS:
         return _why_not_a_table(file)
     return (

@@ -15,7 +15,7 @@ from paraphina_wh.ingest.sources import Source, is_held, put_in_place
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.shape import MC_RUNS, column_types
-from paraphina_wh.telemetry.source import open_source
+from paraphina_wh.telemetry.source import foreign_text, open_source
 from paraphina_wh.warehouse import Warehouse, sql_text
 
 
@@ -31,6 +31,10 @@ def take_in_mc_runs(
     """
     origin = printable(warehouse.relative(file))
     ledger, reasons = _strict_pass(file, origin, staging)
+    how, hint = foreign_text(file) if ledger.quarantined > ledger.truncated else ("", "")
+    if how:
+        errors = [f"the file {how}", *reasons]
+        return Outcome(file=origin, status="rejected", errors=errors, error_count=1 + ledger.errors, hint=hint)
     if ledger.quarantined > ledger.truncated and options.on_error == "reject":
         hint = "repair the file, or keep its good lines with --on-error quarantine"
         return Outcome(file=origin, status="rejected", errors=reasons, error_count=ledger.errors, hint=hint)
@@ -58,7 +62,7 @@ def _strict_pass(file: Path, origin: str, staging: Path) -> tuple[Ledger, list[s
         ExtraFile(staging / "extra.jsonl") as extra,
         BadLineFile(staging / "bad.jsonl", origin) as bad,
         (staging / "clean.jsonl").open("wb") as clean,
-        open_source(file) as stream,
+        open_source(file, may_be_cut=True) as stream,
     ):
         ledger = read_strict(stream, MC_RUNS, Sinks(bad, extra, clean))
     return ledger, bad.reasons

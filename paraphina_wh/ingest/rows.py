@@ -52,6 +52,7 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
         row.stdout_sha256 = log.sha256
         found = parse_stdout(log.text)
         _check_profile(task, found)
+        row.warnings = _texts(_stdout_warnings(found))
         _apply_stdout(row, found)
     return row
 
@@ -135,10 +136,23 @@ def account(row: LedgerRow, ledger: Ledger) -> None:
         for path, u in sorted(ledger.unknown.items())
     }
     row.unknown_fields = _json(unknown) if unknown else None
-    row.warnings = _json(ledger.warnings()) if ledger.warnings() else None
+    row.warnings = _texts([*_warnings(row), *ledger.warnings()])
 
 
-def outcome_of(task: Task, row: LedgerRow, warnings: list[str]) -> Outcome:
+def _stdout_warnings(found: StdoutSummary) -> list[str]:
+    warnings = []
+    if found.unreadable:
+        warnings.append(f"stdout: its PnL line cannot be read, numbers are plain there: {found.unreadable}")
+    if found.coloured:
+        warnings.append("stdout: read without the escape sequences of a terminal that are in it")
+    return warnings
+
+
+def _warnings(row: LedgerRow) -> list[str]:
+    return msgspec.json.decode(row.warnings, type=list[str]) if row.warnings else []
+
+
+def outcome_of(task: Task, row: LedgerRow) -> Outcome:
     """Return what is reported of a run that goes in."""
     only_cut_tail = row.truncated and row.quarantined == 1
     return Outcome(
@@ -152,7 +166,7 @@ def outcome_of(task: Task, row: LedgerRow, warnings: list[str]) -> Outcome:
         lines=row.lines or 0,
         quarantined=row.quarantined or 0,
         cut_off=bool(row.truncated),
-        warnings=warnings,
+        warnings=_warnings(row),
         failure="" if row.status == "ok" else row.error or row.status,
     )
 
@@ -169,6 +183,10 @@ def _number(text: str) -> float | None:
 def _int64(number: int | None) -> int | None:
     """Return a number that a column can hold; stdout may name any."""
     return number if number is not None and number <= INT64_MAX else None
+
+
+def _texts(texts: list[str]) -> str | None:
+    return _json(texts) if texts else None
 
 
 def _json(value: object) -> str:

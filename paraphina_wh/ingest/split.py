@@ -13,7 +13,7 @@ from paraphina_wh.engine.ending import NOTHING_ASKED
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.task import Task
 from paraphina_wh.telemetry.reader import line_limit
-from paraphina_wh.telemetry.source import open_source
+from paraphina_wh.telemetry.source import is_cut_off, open_source
 
 # Each is a file in staging and a run of its own.
 MOST_STRETCHES: Final = 10_000
@@ -40,7 +40,7 @@ def split_on_reset(task: Task, staging: Path, most: int = MOST_STRETCHES) -> lis
 def _pieces(source: Path, staging: Path, most: int) -> Iterator[Path]:
     """Copy each stretch to a file of its own and yield it."""
     taken = len(list(staging.glob("stretch*")))
-    with open_source(source) as stream:
+    with open_source(source, may_be_cut=True) as stream:
         begun, first = b"", None
         for number in count():
             if number == most:
@@ -59,7 +59,10 @@ def _pieces(source: Path, staging: Path, most: int) -> Iterator[Path]:
                 )
             yield piece
             if not begun:
-                return
+                break
+        if number and is_cut_off(stream):
+            # A copy of the last stretch would look like all there was of it.
+            raise WarehouseError(f"{source}: packed data that is cut off cannot be split", "split what it unpacks to")
 
 
 def _begins_within(line: bytes, first: int) -> bool:

@@ -15,7 +15,7 @@ import duckdb
 from paraphina_wh.catalog import no_glob
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import Columnar, convert
-from paraphina_wh.ingest.kinds import NOT_TELEMETRY, why_foreign
+from paraphina_wh.ingest.kinds import NOT_TELEMETRY, rotated_parts, why_foreign
 from paraphina_wh.ingest.log import read_log
 from paraphina_wh.ingest.overlapped import Overlapped, file_sha256, stream_sha256
 from paraphina_wh.ingest.rows import account, identity_row, judged, outcome_of
@@ -23,7 +23,7 @@ from paraphina_wh.ingest.sinks import ERRORS_SHOWN, BadLineFile, ExtraFile
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.ledger import LedgerRow, evidence_id_of, run_id_of
 from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
-from paraphina_wh.telemetry.source import open_source, packing_of
+from paraphina_wh.telemetry.source import foreign_text, open_source, packing_of
 
 _SEVERAL_RUNS = (
     "if several runs were appended to one file, split them with --split-on-reset; if they were written at once, run "
@@ -31,6 +31,7 @@ _SEVERAL_RUNS = (
 )
 # Below this the two passes over a file are so short that overlapping them buys nothing.
 OVERLAP_BYTES = 32 << 20
+_BLOCK = 1 << 20
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Stager:
 
     threads: what the columnar read may use; with more than one, large files are read by both passes at once.
     taken: (profile, label) -> what this batch has staged, or found in place, so far.
+    notice: what to say of the run being staged if it gets in.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -62,11 +64,13 @@ class Stager:
     threads: int = 1
     count: int = 0
     taken: dict[tuple[str, str], InPlace] = field(default_factory=dict)
+    notice: str = ""
 
     def stage(self, task: Task) -> Staged | Outcome:
         """Stage one run; an Outcome alone means that there is nothing to commit."""
         started = time.perf_counter()
         self.count += 1
+        self.notice = ""
         try:
             staged = self._stage(task)
         except WarehouseError as error:
@@ -74,6 +78,7 @@ class Stager:
         if isinstance(staged, Staged):
             if staged.row.status == "ok" or not self._good_sibling(task):
                 self.taken[task.profile, task.label] = _in_place(staged)
+            staged.outcome.notices += [self.notice] if self.notice else []
             staged.row.ingest_sec = round(time.perf_counter() - started, 6)
         return staged
 
@@ -139,6 +144,16 @@ class Stager:
         other = self._good_sibling(task) or next((old for old in held if old.content != content), None)
         if other is None or other.content == content:
             return None
+        more = _lines_more(task, other)
+        if more is not None and held == [other] and other.cut_off and self._good_sibling(task) is None:
+            self.notice = f"goes on where run {other.run_id} was cut off, {more} more lines, and takes its place"
+            return None
+        if more is not None:
+            return rejected(
+                task,
+                [f"the file has grown since run {other.run_id} was made of it: {more} more lines"],
+                "take the longer one with --replace",
+            )
         return rejected(
             task,
             [f"label {task.label!r} of profile {task.profile!r} is taken by run {other.run_id} with other content"],
@@ -159,7 +174,7 @@ class Stager:
             return settled
         row = identity_row(self.batch, task, run_id)
         row.evidence_id = evidence_id_of(task.profile, digest)
-        return Staged(row, outcome_of(task, row, []), task.experiment, task.superseded)
+        return Staged(row, outcome_of(task, row), task.experiment, task.superseded)
 
 
 def _in_place(staged: Staged) -> InPlace:
@@ -179,6 +194,23 @@ def _in_place(staged: Staged) -> InPlace:
         row.end_known_by is not None,
         row.stdout_sha256 is not None,
     )
+
+
+def _lines_more(task: Task, held: InPlace) -> int | None:
+    """Return how many lines more a file has than a run was made of; None when it is not that file, gone on."""
+    if task.source is None or not held.bytes:
+        return None
+    with open_source(Path(task.source), may_be_cut=True) as stream:
+        start, left, lines, last = hashlib.sha256(), held.bytes, 0, b""
+        while block := stream.read(min(left, _BLOCK) or _BLOCK):
+            if left:
+                start.update(block)
+                left -= len(block)
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    if left or run_id_of(task.profile, task.label, start.hexdigest()) != held.content:
+        return None
+    # Of a run that was cut off, the last line counts as one that is new.
+    return lines + (last not in (b"\n", b"")) - (held.lines - held.cut_off)
 
 
 def rejected(task: Task, errors: list[str], hint: str = "", total: int = 0) -> Outcome:
@@ -226,7 +258,7 @@ class _Telemetry:
         task = self.task
         if not task.in_place and (task.profile, task.label) not in self.stager.taken:
             return None
-        with open_source(self.source) as stream:
+        with open_source(self.source, may_be_cut=True) as stream:
             content = self._content(stream_sha256(stream))
         self.task = task.retelling(content)
         return self.stager.settled(self.task, content)
@@ -254,13 +286,19 @@ class _Telemetry:
             ExtraFile(path("extra.jsonl")) as extra,
             BadLineFile(path("bad.jsonl"), self.task.origin) as bad,
             _maybe_open(path("clean.jsonl") if clean else None) as copy,
-            open_source(self.source) as stream,
+            open_source(self.source, may_be_cut=True) as stream,
         ):
             ledger = read_strict(stream, sinks=Sinks(bad, extra, copy), find_duplicates=find_duplicates, hashed=hashed)
         self.reasons = bad.reasons
         return ledger
 
     def _problem(self, ledger: Ledger) -> Outcome | None:
+        # What the warehouse holds already, of an older program, is not turned down now.
+        if ledger.quarantined > ledger.truncated and not self.task.again:
+            how, hint = foreign_text(self.source)
+            if how:
+                # Its first record would be put aside as one bad line, and the run start at the second.
+                return rejected(self.task, [f"the file {how}", *self.reasons], hint, 1 + ledger.errors)
         if not ledger.rows and (reason := why_foreign(self.source)):
             return rejected(self.task, [f"{self.task.origin}: {reason}"], NOT_TELEMETRY)
         if ledger.setbacks:
@@ -268,6 +306,9 @@ class _Telemetry:
             told = f"more than one run in the file: t does not rise in {ledger.setbacks} lines"
             errors = [*([told] if self.task.on_error == "quarantine" else []), *self.reasons]
             return rejected(self.task, errors, _SEVERAL_RUNS, ledger.errors)
+        missing = self._rotated_away(ledger)
+        if missing:
+            return missing
         if ledger.quarantined > ledger.truncated and self.task.on_error == "reject":
             hint = "repair the file, or keep its good lines with --on-error quarantine"
             return rejected(self.task, self.reasons, hint, ledger.errors)
@@ -275,6 +316,18 @@ class _Telemetry:
             reasons = [*self.reasons, f"{self.task.origin}: no complete record in the file"]
             return rejected(self.task, reasons, "look at the engine's stderr, or run it again", ledger.errors + 1)
         return None
+
+    def _rotated_away(self, ledger: Ledger) -> Outcome | None:
+        """Return a rejection when the ticks before the first are known to lie in other files."""
+        parts = rotated_parts(self.source) if ledger.first_index and not self.task.again else []
+        if not parts:
+            return None
+        names = ", ".join(part.name for part in parts)
+        return rejected(
+            self.task,
+            [f"the run is not whole: its first t is {ledger.first_index}, and parts were rotated away: {names}"],
+            "join the parts in one file, the oldest first, and ingest that; or move away what is of another run",
+        )
 
     def _content(self, sha256: str) -> str:
         return run_id_of(self.task.profile, self.task.label, sha256)
@@ -347,7 +400,7 @@ class _Telemetry:
         row.compressed_sha256 = file_sha256(self.source) if self.compressed else None
         row.stored_bytes, row.stored_sha256 = ticks.stat().st_size, file_sha256(ticks)
         account(row, ledger)
-        outcome = outcome_of(task, row, ledger.warnings())
+        outcome = outcome_of(task, row)
         outcome.errors, outcome.error_count = self.reasons, ledger.errors
         quarantine = self.stager.path("bad.jsonl") if ledger.quarantined else None
         return Staged(row, outcome, task.experiment, task.superseded, ticks, quarantine)

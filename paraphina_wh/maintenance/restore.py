@@ -65,6 +65,7 @@ def _of_telemetry(source: Path, made_of: SourceRun, staging: Path, path: str) ->
         experiment=made_of.experiment,
         size_bytes=source.stat().st_size,
         on_error="quarantine",
+        again=True,
     )
     with open_reader(threads=1) as connection:
         staged = Stager(connection, staging, staging.name).stage(task)
@@ -83,7 +84,7 @@ def _read_otherwise(made_of: SourceRun) -> str:
 
 def _mc_lines(source: Path, made_of: SourceRun, staging: Path) -> tuple[Path, str]:
     lines = staging / "bad.jsonl"
-    with BadLineFile(lines, made_of.source or "") as bad, open_source(source) as stream:
+    with BadLineFile(lines, made_of.source or "") as bad, open_source(source, may_be_cut=True) as stream:
         ledger = read_strict(stream, MC_RUNS, Sinks(bad))
     if source_id_of(ledger) != made_of.run_id:
         raise NoSourceError(_read_otherwise(made_of))

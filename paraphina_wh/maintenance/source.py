@@ -51,7 +51,7 @@ def _identical(warehouse: Warehouse, made_of: SourceRun, staging: Path) -> Path:
 
 def _sha256(source: Path, first_bytes: int = 0) -> str:
     """Return the hash of a source, decompressed, or of its first bytes alone."""
-    with open_source(source) as stream:
+    with open_source(source, may_be_cut=True) as stream:
         if first_bytes:
             return hashlib.sha256(stream.read(first_bytes)).hexdigest()
         return stream_sha256(stream)

@@ -15,7 +15,7 @@ import msgspec
 
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.telemetry.reader import BadLine, Sinks, read_strict
-from paraphina_wh.telemetry.source import open_source
+from paraphina_wh.telemetry.source import is_cut_off, open_source
 
 _PIECE: Final = 1 << 20
 _FORM: Final = "one JSON object a line with `line` and `raw`, as `quarantine show RUN --format jsonl` writes them"
@@ -51,8 +51,14 @@ class Mending:
             if bad.size > len(bad.raw):
                 self.starts[bad.line] = _hash(bad.raw)
 
-        with open_source(self.source) as stream:
+        with open_source(self.source, may_be_cut=True) as stream:
             self.sha256 = read_strict(stream, sinks=Sinks(bad=note)).sha256
+            if is_cut_off(stream):
+                # What is made of it would look like all there was.
+                raise WarehouseError(
+                    f"{self.origin}: the packed data is cut off: lines of it cannot be corrected one by one",
+                    "unpack what is left of it, repair that, and ingest it with --replace",
+                )
 
     def write(self, corrected: Path, name: str, target: Path) -> None:
         """Write the content with corrected lines to a file. Memory does not grow with either file.

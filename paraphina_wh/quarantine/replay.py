@@ -151,7 +151,7 @@ class _Job:
         """Take it in when that is a gain."""
         reasons = _Reasons()
         try:
-            with open_source(self.source) as stream:
+            with open_source(self.source, may_be_cut=True) as stream:
                 now = read_strict(stream, TICKS if self.task else MC_RUNS, Sinks(bad=reasons))
         except WarehouseError as error:
             return self._result(errors=[error.message], error_count=1, hint=error.hint)

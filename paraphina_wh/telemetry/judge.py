@@ -33,6 +33,8 @@ DEEPEST: Final = 256
 # What is kept of what is wrong with one line: the rest is counted.
 MOST_BREACHES: Final = 100
 LONGEST_PATH: Final = 200
+# The smallest that a disk leaves unwritten.
+_EMPTY_BLOCK: Final = bytes(512)
 _TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
 # Longer integers are out of any range here, and converting them costs quadratic time.
 _LONGEST_INT: Final = 400
@@ -102,6 +104,8 @@ def judge(line: bytes, contract: Contract) -> Verdict:
     except _NotJsonError as error:
         return refusal(str(error), cut=True)
     except json.JSONDecodeError as error:
+        if _EMPTY_BLOCK in line:
+            return refusal("not JSON: a block of zero bytes, as a crash or a power loss leaves it", cut=True)
         return refusal(f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}", cut=True)
     verdict = Verdict()
     no_index = not isinstance(value, dict)

@@ -20,6 +20,7 @@ from paraphina_wh.errors import WarehouseError
 from paraphina_wh.telemetry.judge import LONGEST_PATH, Breach, Verdict, extra_text, judge, refusal
 from paraphina_wh.telemetry.record import Tick
 from paraphina_wh.telemetry.shape import TICKS, Contract
+from paraphina_wh.telemetry.source import is_cut_off
 
 BLOCK_BYTES: Final = 1 << 18
 MAX_LINE_BYTES: Final = 64 << 20
@@ -35,13 +36,16 @@ OTHERS: Final = "*"
 # A file like this is no telemetry: reading on would cost time and disk, and say nothing new.
 MOST_BAD_LINES: Final = 100_000
 BAD_LINES_A_ROW: Final = 100
+# The reason that tells a cut-off end from a bad line, in the quarantine too; what stands behind it follows.
+CUT_OFF: Final = "cut off at the end of the file"
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
     """A line that breaks the contract: where it stands, what it holds, what is wrong.
 
-    line counts from 1, offset from 0; raw has no line end, and holds the start alone when the line is too long.
+    line counts from 1, offset from 0; raw has no line end, and holds the start alone when the line is too long, or ends
+    in the zero bytes of blocks that never reached the disk.
     breaches: the first of them. size: bytes of the whole line, without its end.
     """
 
@@ -75,7 +79,8 @@ class Ledger:
     """The account of one file.
 
     lines = rows + quarantined + blank; the three *_bytes add up to bytes, line ends included.
-    truncated: the last line is cut off (it counts as quarantined).
+    truncated: the last line is cut off (it counts as quarantined); of packed data that is cut off behind a whole line,
+               that is a line of no bytes. cut_behind: what stands there instead, in words; mostly nothing.
     longest_line: bytes of the longest row, without its end.
     verbatim: a columnar reader may be given the file as it is: every line of it is a row.
     setbacks: lines that break no other rule than that the index rises: two runs in one file, or more.
@@ -102,6 +107,7 @@ class Ledger:
     carriage_returns: bool = False
     no_final_newline: bool = False
     truncated: bool = False
+    cut_behind: str = ""
     sha256: str = ""
     put_aside: str = ""
     unknown: dict[str, Unknown] = field(default_factory=dict)
@@ -124,7 +130,7 @@ class Ledger:
             return ["the file holds no record"]
         found = []
         if self.truncated:
-            found.append(f"line {self.lines}: cut off at the end of the file")
+            found.append(f"line {self.lines}: {CUT_OFF}{self.cut_behind}")
         if self.no_final_newline:
             found.append(f"line {self.lines}: no newline at the end of the file")
         if self.carriage_returns:
@@ -205,14 +211,18 @@ class _Pass:
 
     def run(self, source: IO[bytes], note: Callable[[bytes], None]) -> Ledger:
         ledger = self.ledger
-        for lines, complete, size in _lines(source, note, self.max_line):
-            if size > self.max_line:
+        for lines, complete, size, zeros in _lines(source, note, self.max_line):
+            if not complete and (zeros or is_cut_off(source)):
+                self._take_end(lines[0], size, zeros, is_cut_off(source))
+            elif size > self.max_line:
                 self._refuse_long(lines[0], size, complete)
             elif not any(lines):
                 # By the million where nothing but newlines was packed tight.
                 self._count_blank(len(lines), len(lines))
             else:
                 self._take(lines, complete)
+        if is_cut_off(source) and not ledger.truncated:
+            self._take_end(b"", 0, 0, is_packed=True)
         assert ledger.lines == ledger.rows + ledger.quarantined + ledger.blank
         if ledger.quarantined > ledger.truncated:
             ledger.put_aside = self.put_aside.hexdigest()
@@ -265,6 +275,18 @@ class _Pass:
             else:
                 self._admit(line, complete, verdict)
 
+    def _take_end(self, start: bytes, size: int, zeros: int, is_packed: bool) -> None:
+        """Take a last line of which is known that the engine wrote more.
+
+        start: what stands before zero bytes. is_packed: it is where packed data is cut off.
+        """
+        if not is_packed and start.strip() and not start.lstrip().startswith(b"{"):
+            self._reject(start, size, False, judge(start + b"\0", self.contract))
+            return
+        behind = f", {zeros} zero bytes behind it" if zeros else ""
+        self.ledger.cut_behind = behind + ", where the packed data ends" * is_packed
+        self._cut(start, size)
+
     def _refuse_long(self, start: bytes, size: int, complete: bool) -> None:
         limit = f"longer than the limit of {self.max_line} bytes: {size}"
         self._reject(start[:KEPT_BYTES], size, complete, refusal(limit))
@@ -284,13 +306,19 @@ class _Pass:
             verdict.add(Breach(self.contract.index, f"{index} is not above the previous {last}"))
 
     def _reject(self, line: bytes, size: int, complete: bool, verdict: Verdict) -> None:
+        if verdict.cut and not complete and line.lstrip().startswith(b"{"):
+            self._cut(line, size)
+        else:
+            self.put_aside.update(b"%d\n" % (self.ledger.lines + 1))
+            self._put_aside(line, size, complete, verdict)
+
+    def _cut(self, start: bytes, size: int) -> None:
+        self.ledger.truncated = True
+        self._put_aside(start, size, False, refusal(CUT_OFF + self.ledger.cut_behind))
+
+    def _put_aside(self, line: bytes, size: int, complete: bool, verdict: Verdict) -> None:
         ledger = self.ledger
         offset = self._count_line(size + complete)
-        if verdict.cut and not complete and line.lstrip().startswith(b"{"):
-            ledger.truncated = True
-            verdict = refusal("cut off at the end of the file")
-        else:
-            self.put_aside.update(b"%d\n" % ledger.lines)
         ledger.last = None
         ledger.quarantined += 1
         ledger.quarantined_bytes += size + complete
@@ -375,37 +403,58 @@ def _fast_path(contract: Contract, find_duplicates: bool) -> Callable[[bytes], T
     return accept
 
 
-def _lines(source: IO[bytes], note: Callable[[bytes], None], max_line: int) -> Iterator[tuple[list[bytes], bool, int]]:
-    """Yield (lines without line end, whether they had one, bytes of the first).
+def _lines(
+    source: IO[bytes], note: Callable[[bytes], None], max_line: int
+) -> Iterator[tuple[list[bytes], bool, int, int]]:
+    """Yield (lines without line end, whether they had one, bytes of the first, zero bytes left out at its end).
 
-    A line longer than the limit comes alone, and of one that goes on beyond its block the start alone.
+    A line longer than the limit comes alone, and of one that goes on beyond its block the start alone. Zero bytes are
+    left out of a last line without end only.
     """
-    held = bytearray()
-    size = 0
+    held = _Held(max_line)
     while block := source.read(BLOCK_BYTES):
         note(block)
         lines = block.split(b"\n")
         tail = lines.pop()
-        if lines and size:
-            size = _hold(held, size, lines.pop(0), max_line)
-            line, held = bytes(held), bytearray()
-            yield [line], True, size
-            size = 0
+        if lines and held.size:
+            held.add(lines.pop(0))
+            yield [held.content()], True, held.size, 0
+            held = _Held(max_line)
         if lines:
-            yield lines, True, 0
-        size = _hold(held, size, tail, max_line)
-    if size:
-        yield [bytes(held)], False, size
+            yield lines, True, 0, 0
+        held.add(tail)
+    if held.size:
+        yield [bytes(held.start)], False, held.size, held.zeros
 
 
-def _hold(held: bytearray, size: int, piece: bytes, max_line: int) -> int:
-    """Append a piece to what is held of a line, and return the size of the line so far."""
-    if size + len(piece) <= max_line:
-        held += piece
-    else:
-        held += piece[:KEPT_BYTES]
-        del held[KEPT_BYTES:]
-    return size + len(piece)
+class _Held:
+    """What is held of a line that goes on beyond its block: all, or the start alone when it is too long.
+
+    size: of the line so far, with the zero bytes at its end, of which there may be any number: they are but counted.
+    """
+
+    def __init__(self, max_line: int) -> None:
+        self.start = bytearray()
+        self.size = 0
+        self.zeros = 0
+        self._max_line = max_line
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece of the line."""
+        content = piece.rstrip(b"\0")
+        if content:
+            if self.size + len(content) <= self._max_line:
+                self.start += bytes(self.zeros) + content
+            else:
+                self.start += bytes(min(self.zeros, KEPT_BYTES)) + content[:KEPT_BYTES]
+                del self.start[KEPT_BYTES:]
+            self.zeros = 0
+        self.zeros += len(piece) - len(content)
+        self.size += len(piece)
+
+    def content(self) -> bytes:
+        """Return what is held of the line, the zero bytes at its end included."""
+        return bytes(self.start) + bytes(self.zeros if self.size <= self._max_line else 0)
 
 
 def _without_positions(path: str) -> str:

@@ -2,7 +2,7 @@
 --
 -- Grain:  one row per line, in the order of the file it came from.
 -- Reads:  the quarantine file $file; entries that cannot be read are left out.
--- Note:   raw is the line without its end; raw_base64 has it when it is no UTF-8. start is what a table shows of it,
+-- Note:   raw is the line without its end, and without zero bytes behind a cut-off last one; raw_base64 has it when it is no UTF-8. start is what a table shows of it,
 --         size its bytes. field and reason tell of the first breach, reasons of all.
 SELECT
     file,

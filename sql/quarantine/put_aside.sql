@@ -8,10 +8,10 @@ SELECT
     count(*) AS entries,
     count(*) FILTER (line IS NOT NULL AND (raw IS NOT NULL OR raw_base64 IS NOT NULL)) AS readable,
     sum(coalesce(strlen(raw), octet_length(try(from_base64(raw_base64))), 0) + 1)::BIGINT
-        - count(*) FILTER (reasons[1].reason = 'cut off at the end of the file') AS bytes,
+        - count(*) FILTER (starts_with(reasons[1].reason, 'cut off at the end of the file')) AS bytes,
     min(line) AS first_line,
     arg_min(concat_ws(': ', nullif(reasons[1].field, ''), reasons[1].reason), line) AS first_reason,
-    coalesce(bool_or(reasons[1].reason = 'cut off at the end of the file'), false) AS cut_off
+    coalesce(bool_or(starts_with(reasons[1].reason, 'cut off at the end of the file')), false) AS cut_off
 FROM read_json(
     $files,
     format = 'newline_delimited',

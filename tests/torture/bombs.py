@@ -116,6 +116,8 @@ def bombs() -> list[Bomb]:
         Bomb("above.jsonl", lambda path: _full_line(path, b"x", 1), f"bytes: {LIMIT + 1}"),
         Bomb("values.jsonl", lambda path: _values(path, b"{},"), "commas and brackets", MIB_TAKEN),
         Bomb("depth.jsonl", lambda path: path.write_bytes(b"[" * LIMIT), "commas and brackets", MIB_TAKEN),
+        Bomb("tail.jsonl", _zero_tail, "zero bytes behind it", exit_codes=(0, 0)),
+        Bomb("tail.jsonl.gz", _zero_tail, "where the packed data ends", exit_codes=(0, 0)),
         Bomb("bad.jsonl", lambda path: path.write_bytes(b"x\n" * 5_000_000), "gave up at line 100001"),
         Bomb("zeros.jsonl.gz", lambda path: _repeat(path, gzip.compress(bytes(1 << 24), 9)), times),
         Bomb("zeros.jsonl.zst", lambda path: _repeat(path, _zstd(bytes(1 << 24))), times),
@@ -135,6 +137,13 @@ def _long_line(path: Path, first: bytes = line(t=0)) -> None:
         out.write(first + b"{")
         out.seek(300 << 20, os.SEEK_CUR)
         out.write(b"\n")
+
+
+def _zero_tail(path: Path) -> None:
+    """Write a run that a power loss cut off: 3 GiB at its end are zeros, which take no disk."""
+    content = b"".join(line(t=t) for t in range(2000)) + line(t=2000)[:40]
+    path.write_bytes(gzip.compress(content)[:-9] if path.suffix == ".gz" else content)
+    os.truncate(path, 3 << 30)
 
 
 def _full_line(path: Path, piece: bytes, beyond: int = 0) -> None:

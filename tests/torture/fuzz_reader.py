@@ -122,7 +122,8 @@ def _account(ledger: Ledger, bad: list[BadLine], content: bytes) -> str | None:
     if ledger.lines != content.count(b"\n") + bool(content and not content.endswith(b"\n")):
         return f"lines do not add up: {ledger}"
     for one in bad:
-        if content[one.offset : one.offset + one.size] != one.raw:
+        whole = content[one.offset : one.offset + one.size]
+        if not whole.startswith(one.raw) or whole[len(one.raw) :].strip(b"\0"):
             return f"line {one.line} is not what stands at {one.offset}"
     return None
 

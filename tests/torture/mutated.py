@@ -77,7 +77,8 @@ def file_of(tape: Tape, rules: oracle.Rules = oracle.TICKS) -> bytes:
         lines.append(_line(tape, rules, index))
         index += tape.pick((1, 1, 1, 1, 1, 2, 0, -1))
     content = b"".join(lines)
-    return content[: len(content) - tape.pick((0, 0, 0, 0, 1, 2, 30, 300))]
+    cut = content[: len(content) - tape.pick((0, 0, 0, 0, 1, 2, 30, 300))]
+    return cut + bytes(tape.pick((0, 0, 0, 0, 0, 0, 1, 700)))
 
 
 def _line(tape: Tape, rules: oracle.Rules, index: int) -> bytes:
