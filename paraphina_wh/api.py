@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ from paraphina_wh import catalog
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.datasets import Appended, append_research_rows, open_dataset
 from paraphina_wh.drift import read_drift, scan_ticks
+from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.experiment import Ran, run_experiment
 from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import find_experiment
@@ -135,7 +137,10 @@ def open_warehouse(root: str | Path = ".", warehouse: str | Path | None = None) 
 
     Raises: WarehouseError (exit code 2) when ROOT is missing or the warehouse has an unknown format.
     """
-    return OpenWarehouse(locate(root, warehouse))
+    found = locate(root, warehouse)
+    with suppress(WarehouseError):
+        catalog.renew_doors(found)
+    return OpenWarehouse(found)
 
 
 __all__ = ["OpenWarehouse", "open_warehouse"]

@@ -293,6 +293,11 @@ def batch_time(name: str) -> datetime:
     return datetime.strptime(name.partition("-")[0], _BATCH_TIME).replace(tzinfo=UTC)
 
 
+def no_glob(path: str) -> str:
+    """Escape the characters of a folder name that a glob would take for its own."""
+    return re.sub(r"[*?\[]", lambda m: f"[{m[0]}]", path)
+
+
 def sql_text(value: str) -> str:
     """Return a text as an SQL literal, for the few places that take no bound parameter (COPY options, paths)."""
     return "'" + value.replace("'", "''") + "'"
