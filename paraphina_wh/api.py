@@ -19,6 +19,7 @@ from paraphina_wh.experiments.read import find_experiment
 from paraphina_wh.ingest import Options, Report, ingest_paths
 from paraphina_wh.known import TIERS, check_profile
 from paraphina_wh.maintenance.integrity import check_warehouse
+from paraphina_wh.maintenance.recompute import Chosen, Recomputed, recompute
 from paraphina_wh.quarantine import list_quarantine
 from paraphina_wh.query import NO_LIMITS, Limits, run_query
 from paraphina_wh.rerun import Rerun, rerun
@@ -90,6 +91,16 @@ class OpenWarehouse:
         Nothing is written; `paraphina-wh repair` mends.
         """
         return check_warehouse(self.warehouse).frame()
+
+    def recompute(
+        self, runs: Sequence[str] = (), *, experiment: str | None = None, every: bool = False, dry_run: bool = False
+    ) -> Recomputed:
+        """Compute metrics anew from the stored ticks where their definition has changed, and return what came of it.
+
+        runs: run_ids, or their first characters; all by default. every: where it has not changed, too.
+        Raises: WarehouseError when another maintenance command is at work, or no such run has ticks.
+        """
+        return recompute(self.warehouse, Chosen(runs, experiment=experiment, every=every), dry_run=dry_run)
 
     def ingest(
         self, paths: Sequence[str | Path] | str | Path, *, jobs: int | None = None, options: Options | None = None

@@ -155,7 +155,7 @@ def test_one_maintenance_command_at_a_time(three: Warehouse, invoke: Invoke) -> 
         for command in (["compact"], ["gc"], ["repair"]):
             done = invoke(*command)
             assert (done.exit_code, done.stdout) == (1, "")
-            assert done.stderr.startswith("error: another compact, gc or repair is at work in ")
+            assert done.stderr.startswith("error: another compact, gc, repair or recompute is at work in ")
         assert invoke("check").exit_code == 0
         take_in(three, 8, 3)
 
