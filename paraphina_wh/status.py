@@ -16,6 +16,10 @@ SECTIONS = ("totals", "experiments", "datasets", "imported", "unknown_fields", "
 def read_status(warehouse: Warehouse) -> dict[str, pl.DataFrame]:
     """Return section -> rows, as the files in sql/status/ define them; all but `totals` may be empty."""
     with connect(warehouse, views=_VIEWS) as connection:
-        connection.execute("SET VARIABLE metrics_definition = ?", [metrics_definition()])
-        queries = {name: (sql_folder() / "status" / f"{name}.sql").read_text() for name in SECTIONS}
-        return {name: connection.sql(query).pl() for name, query in queries.items()}
+        sections = {name: connection.sql(_query(name)).pl() for name in SECTIONS}
+        outdated = connection.sql(_query("outdated"), params={"definition": metrics_definition()}).pl()
+        return sections | {"problems": pl.concat([sections["problems"], outdated])}
+
+
+def _query(name: str) -> str:
+    return (sql_folder() / "status" / f"{name}.sql").read_text()

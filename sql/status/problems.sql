@@ -1,8 +1,7 @@
 -- problems: what deserves a look.
 --
 -- Grain:  one row per run and problem.
--- Reads:  runs, the variable metrics_definition: how metrics are defined today; without it nothing is said of that.
--- Note:   the last row is of all runs whose metrics are of another definition.
+-- Reads:  runs.
 SELECT problem, profile, label, run_id, detail
 FROM (
     SELECT 1 AS rank, 'failed run' AS problem, profile, label, run_id, coalesce(error, status) AS detail
@@ -50,18 +49,5 @@ FROM (
         FROM runs
     )
     WHERE detail <> ''
-    UNION ALL
-    SELECT
-        6,
-        'metrics of an older definition',
-        NULL,
-        NULL,
-        NULL,
-        count(*) || ' runs: paraphina-wh recompute'
-    FROM runs
-    WHERE num_ticks IS NOT NULL
-        AND coalesce(source_kind, 'telemetry') = 'telemetry'
-        AND coalesce(metrics_definition, '') <> getvariable('metrics_definition')
-    HAVING count(*) > 0
 )
 ORDER BY rank, profile, label, run_id;
