@@ -187,10 +187,11 @@ def test_a_run_is_named_by_the_start_of_its_id(outdated: Warehouse, invoke: Invo
     ("options", "problem"),
     [
         (("nonsense",), "no run 'nonsense'"),
-        (("",), "no run ''"),
+        (("",), "an empty name starts every run_id"),
         (("--label", "nonsense"), "no run with label 'nonsense'"),
-        (("--profile", "aggressive"), "no such run has ticks in the warehouse"),
-        (("--label", A, "--experiment", "other"), "no such run has ticks in the warehouse"),
+        (("--profile", "aggressive"), "no run with these options"),
+        (("--profile", "balancd"), "unknown profile 'balancd'"),
+        (("--label", A, "--experiment", "other"), f"no run with label {A!r}"),
     ],
 )
 def test_runs_that_are_not_there_are_a_usage_error(

@@ -20,11 +20,11 @@ import polars as pl
 from paraphina_wh import commit
 from paraphina_wh.catalog import set_up, sql_folder
 from paraphina_wh.duck import in_memory
-from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import metrics_definition, recorded, write_ledger
+from paraphina_wh.ingest.forget import Narrowed, find_meant
 from paraphina_wh.ledger import LEDGER, LedgerRow
 from paraphina_wh.maintenance.deep import in_chunks
-from paraphina_wh.maintenance.exclusive import check_exists, exclusive
+from paraphina_wh.maintenance.exclusive import exclusive
 from paraphina_wh.maintenance.integrity import compare
 from paraphina_wh.maintenance.reading import parquet_list, runs_told, steadily, views
 from paraphina_wh.records import Record, Records, read_records
@@ -110,7 +110,7 @@ def recompute(
     Raises: WarehouseError when another maintenance command is at work, the ledger is damaged, or the disk does not take
             a file; with exit code 2 when there is no warehouse, or no such run.
     """
-    check_exists(warehouse)
+    warehouse.check_exists()
     with ExitStack() as held:
         if not dry_run:
             held.enter_context(exclusive(warehouse))
@@ -160,43 +160,20 @@ class _Work:
 
     def choose(self, chosen: Chosen) -> list[_Run]:
         """Return the runs to be computed anew, those of an experiment together, in the order in which they came in."""
-        names = [*map(self._run_id, chosen.run_ids), *(run_id for label in chosen.labels for run_id in self._of(label))]
-        only = names if chosen.run_ids or chosen.labels else None
-        given = {"names": only, "profile": chosen.profile, "experiment": chosen.experiment}
+        meant = None
+        if chosen.run_ids or chosen.labels or chosen.profile or chosen.experiment:
+            narrowed = Narrowed(chosen.profile, chosen.experiment, every=True)
+            found, _ = find_meant(self.warehouse, chosen.run_ids, chosen.labels, narrowed, one_each=False)
+            meant = [run.run_id for run in found]
         rows = self.connection.execute(
             "SELECT run_id, profile, label, experiment, rows, metrics_definition FROM stored_runs "
             "WHERE rows > 0 AND coalesce(source_kind, 'telemetry') = 'telemetry' "
-            "AND ($names IS NULL OR list_contains($names, run_id)) "
-            "AND ($profile IS NULL OR profile = $profile) AND ($experiment IS NULL OR experiment = $experiment) "
+            "AND ($meant IS NULL OR list_contains($meant, run_id)) "
             "ORDER BY experiment, split_part(batch_id, '+', 1), profile, label",
-            given,
+            {"meant": meant},
         ).fetchall()
-        if not rows and any(value is not None for value in given.values()):
-            raise WarehouseError(
-                "no such run has ticks in the warehouse",
-                "paraphina-wh query 'select run_id, experiment, profile, label from runs where num_ticks is not null'",
-                exit_code=2,
-            )
         runs = [_Run(*row) for row in rows]
         return [run for run in runs if chosen.every or run.definition != metrics_definition()]
-
-    def _run_id(self, name: str) -> str:
-        found = self._select("starts_with(run_id, $name) AND $name <> ''", name)
-        if len(found) > 1:
-            raise WarehouseError(f"{name!r} starts {len(found)} run_ids", "give more of it", exit_code=2)
-        return self._some(found, f"no run {name!r}")[0]
-
-    def _of(self, label: str) -> list[str]:
-        return self._some(self._select("label = $name", label), f"no run with label {label!r}")
-
-    def _select(self, condition: str, name: str) -> list[str]:
-        query = f"SELECT run_id FROM stored_runs WHERE {condition} ORDER BY run_id"
-        return [run_id for (run_id,) in self.connection.execute(query, {"name": name}).fetchall()]
-
-    def _some(self, found: list[str], problem: str) -> list[str]:
-        if not found:
-            raise WarehouseError(problem, "paraphina-wh query 'select run_id, profile, label from runs'", exit_code=2)
-        return found
 
     # A chunk of them
 
