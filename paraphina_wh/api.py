@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -11,12 +12,14 @@ from paraphina_wh import catalog
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.datasets import Appended, append_research_rows, open_dataset
 from paraphina_wh.drift import read_drift, scan_ticks
+from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.experiment import Ran, run_experiment
 from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import find_experiment
 from paraphina_wh.ingest import Options, Report, ingest_paths
 from paraphina_wh.known import TIERS, check_profile
 from paraphina_wh.maintenance.integrity import check_warehouse
+from paraphina_wh.maintenance.recompute import Chosen, Recomputed, recompute
 from paraphina_wh.quarantine import list_quarantine
 from paraphina_wh.query import NO_LIMITS, Limits, run_query
 from paraphina_wh.rerun import Rerun, rerun
@@ -89,6 +92,16 @@ class OpenWarehouse:
         """
         return check_warehouse(self.warehouse).frame()
 
+    def recompute(
+        self, runs: Sequence[str] = (), *, experiment: str | None = None, every: bool = False, dry_run: bool = False
+    ) -> Recomputed:
+        """Compute metrics anew from the stored ticks where their definition has changed, and return what came of it.
+
+        runs: run_ids, or their first characters; all by default. every: where it has not changed, too.
+        Raises: WarehouseError when another maintenance command is at work, or no such run has ticks.
+        """
+        return recompute(self.warehouse, Chosen(runs, experiment=experiment, every=every), dry_run=dry_run)
+
     def ingest(
         self, paths: Sequence[str | Path] | str | Path, *, jobs: int | None = None, options: Options | None = None
     ) -> Report:
@@ -135,7 +148,10 @@ def open_warehouse(root: str | Path = ".", warehouse: str | Path | None = None) 
 
     Raises: WarehouseError (exit code 2) when ROOT is missing or the warehouse has an unknown format.
     """
-    return OpenWarehouse(locate(root, warehouse))
+    found = locate(root, warehouse)
+    with suppress(WarehouseError):
+        catalog.renew_doors(found)
+    return OpenWarehouse(found)
 
 
 __all__ = ["OpenWarehouse", "open_warehouse"]

@@ -22,11 +22,13 @@ from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import LEDGER
 from paraphina_wh.records import Record
+from paraphina_wh.shell_door import Door, catalog_door, is_elsewhere, is_same, script_door, written_for
 from paraphina_wh.tables import DATASET_COLUMNS, MC_RUNS_COLUMNS, SUMMARY_COLUMNS, ticks_columns, zero_rows
 from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.temporary import temporary_prefix
 from paraphina_wh.tick_views import fitted, is_fitted, older_schema_name
 from paraphina_wh.warehouse import FORMAT, Warehouse, new_batch, sql_text
+from paraphina_wh.warehouse import no_glob as no_glob
 
 _SOURCE = re.compile(r"(read_parquet\(\s*')([^']*)'")
 # The oldest storage format: every shell since DuckDB 1.0 opens the catalog file.
@@ -54,12 +56,16 @@ def view_files() -> dict[str, Path]:
     return {path.stem.split("_", 1)[1]: path for path in sorted(sql_folder().glob("[0-9]*.sql"))}
 
 
-def view_sql(name: str, base: Path) -> str:
+def view_sql(name: str, base: Path, door: Door | None = None) -> str:
     """Return the text of a view for the warehouse folder base: its Parquet paths, its promoted columns.
 
+    door: of the shell that will ask it, which has its own word for the folder, and asks only where it may.
     Raises: WarehouseError when what is promoted cannot be read.
     """
-    text = _SOURCE.sub(lambda m: m[1] + sql_text(no_glob(str(base)) + "/" + m[2])[1:], view_files()[name].read_text())
+    text = view_files()[name].read_text()
+    if door and _SOURCE.search(text):
+        return fitted(name, door.guarded(_SOURCE.sub(lambda m: f"{m[1][:-1]}{door.folder} || '{m[2]}'", text)), base)
+    text = _SOURCE.sub(lambda m: m[1] + sql_text(no_glob(str(base)) + "/" + m[2])[1:], text)
     return fitted(name, text, base)
 
 
@@ -98,11 +104,6 @@ def _statement(name: str) -> str:
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"[a-z_][a-z0-9_]*", text.lower()))
-
-
-def no_glob(path: str) -> str:
-    """Escape the characters of a folder name that a glob would take for its own."""
-    return re.sub(r"[*?\[]", lambda m: f"[{m[0]}]", path)
 
 
 def steady(read: Callable[P, T]) -> Callable[P, T]:
@@ -276,18 +277,37 @@ def _zero_row_files(warehouse: Warehouse) -> dict[Path, str]:
 def _refresh_catalog(warehouse: Warehouse) -> None:
     init, written = warehouse.path / "init.sql", b""
     # A second look after the writing: another process may have promoted a field meanwhile.
-    while (script := _init_script(warehouse.path).encode()) != written:
-        if init.is_file() and init.read_bytes() == script and (warehouse.path / "paraphina.duckdb").is_file():
-            return
+    while not is_same(script := _init_script(warehouse).encode(), written):
+        with suppress(FileNotFoundError):
+            if is_same(script, init.read_bytes()) and (warehouse.path / "paraphina.duckdb").is_file():
+                return
         _write_catalog_file(warehouse)
-        commit.write_atomically(init, script)
+        commit.write_script(warehouse, script)
         written = script
 
 
-def _init_script(base: Path) -> str:
-    # With .bail a statement that one shell version does not know would end the whole shell.
-    head = ".bail off\n-- The views of this warehouse: duckdb -init init.sql\n"
-    return head + "\n".join(view_sql(name, base) for name in view_files())
+def renew_doors(warehouse: Warehouse) -> None:
+    """Write `init.sql` and the catalog file anew where the warehouse is a copy, or has moved: for the DuckDB shell.
+
+    Raises: WarehouseError when they cannot be written.
+    """
+    if warehouse.exists and is_elsewhere(warehouse):
+        _refresh_catalog(warehouse)
+
+
+def door_problem(warehouse: Warehouse) -> str | None:
+    """Return what is wrong with `init.sql` and the catalog file, or None; nothing is written."""
+    init = warehouse.path / "init.sql"
+    if not init.is_file() or not (warehouse.path / "paraphina.duckdb").is_file():
+        return "are not both there"
+    if is_elsewhere(warehouse):
+        return f"were written for {written_for(warehouse)}"
+    return None if is_same(_init_script(warehouse).encode(), init.read_bytes()) else "are of another version"
+
+
+def _init_script(warehouse: Warehouse) -> str:
+    door = script_door(warehouse)
+    return door.head + "\n".join(view_sql(name, warehouse.path, door) for name in view_files())
 
 
 def _write_catalog_file(warehouse: Warehouse) -> None:
@@ -296,12 +316,13 @@ def _write_catalog_file(warehouse: Warehouse) -> None:
     commit.remove(final.with_name(final.name + ".wal"))
     with commit.staging(warehouse, new_batch()) as staging:
         staged = staging / "catalog.duckdb"
-        _write_views(staged, warehouse.path)
+        _write_views(staged, warehouse)
         staged.chmod(0o444)
         commit.publish([(staged, final)])
 
 
-def _write_views(file: Path, base: Path) -> None:
+def _write_views(file: Path, warehouse: Warehouse) -> None:
+    door, base = catalog_door(warehouse), warehouse.path
     with _TEMPLATE_LOCK:
         template = _template()
         template.execute(f"ATTACH {sql_text(str(file))} AS catalog (STORAGE_VERSION '{_CATALOG_STORAGE}')")
@@ -310,10 +331,11 @@ def _write_views(file: Path, base: Path) -> None:
             template.execute("USE catalog")
             for name in _source_views():
                 template.execute(f"DROP TABLE {name}")
-                steady(template.execute)(view_sql(name, base))
+                steady(template.execute)(view_sql(name, base, door))
             for name, view in view_files().items():
                 if name not in _source_views() and is_fitted(name, view.read_text(), base):
                     steady(template.execute)(view_sql(name, base))
+            template.execute(door.head)
         finally:
             template.execute("USE memory")
             template.execute("DETACH catalog")

@@ -28,6 +28,7 @@ from paraphina_wh.errors import MACHINE_HINTS, WarehouseError, machine_error
 from paraphina_wh.failpoints import step
 from paraphina_wh.interrupt import wake_from_waits
 from paraphina_wh.records import PENDING, Record, StoredFile, dropped_by, encode, file_sha256, unsettled
+from paraphina_wh.shell_door import is_elsewhere, state_of, with_state
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 _NOW = fcntl.LOCK_NB
@@ -68,6 +69,7 @@ def commit(
         moves = [(put.staged, put.final) for put in puts]
         try:
             _write(pending, content)
+            _mark(warehouse, full.name)
             _rename(moves[:-1], warehouse.path)
             _rename(moves[-1:], warehouse.path)
         except BaseException:
@@ -79,6 +81,22 @@ def commit(
             return
     # Until then the record is pending: whoever finds it so does what is left to do.
     settle(warehouse)
+
+
+def _mark(warehouse: Warehouse, state: str) -> None:
+    """Give `init.sql` another state before the data get one: that of a copy of the warehouse keeps the old one."""
+    init = warehouse.path / "init.sql"
+    if init.is_file():
+        with held(warehouse.runs, fcntl.LOCK_EX):
+            write_atomically(init, with_state(init.read_bytes(), state))
+
+
+def write_script(warehouse: Warehouse, script: bytes) -> None:
+    """Put `init.sql` in place; only that of this very folder hands its state on."""
+    init = warehouse.path / "init.sql"
+    with held(warehouse.runs, fcntl.LOCK_EX):
+        state = "" if is_elsewhere(warehouse) else state_of(init.read_bytes())
+        write_atomically(init, with_state(script, state or new_batch()))
 
 
 @contextmanager
@@ -121,6 +139,7 @@ def settle(warehouse: Warehouse) -> None:
 def write_record(warehouse: Warehouse, record: Record) -> None:
     """Record what needs no new file: the record itself is the commit."""
     name, content = encode(record)
+    _mark(warehouse, record.name)
     write_atomically(warehouse.commits / name, content)
 
 

@@ -105,6 +105,9 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     source_row: Annotated[_Int | None, unit("-", "row of the table, from 1; null for files of one run")] = None
 
     # how it is stored
+    metrics_definition: Annotated[
+        str | None, unit("-", "what its metrics were computed by, hashed; null without ticks, or of an older version")
+    ] = None
     stored_bytes: Annotated[_Int | None, unit("bytes", "size of the Parquet file of its ticks")] = None
     stored_sha256: Annotated[str | None, unit("-", "hash of the Parquet file of its ticks")] = None
     ingested_at: Annotated[str | None, unit("-", "when it was condensed, ISO 8601 UTC")] = None

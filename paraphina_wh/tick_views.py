@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Final
 
 from paraphina_wh.promoted import Promotion, item_sql, read_promotions, tick_sql
 from paraphina_wh.tables import ticks_columns
 from paraphina_wh.telemetry.shape import TICKS, record_shape
-from paraphina_wh.warehouse import sql_text
+from paraphina_wh.warehouse import no_glob, sql_text
 
 # Where the .sql file of a view makes room: behind the star at the end of its columns.
 _ROOM: Final = re.compile(r"\*\n( *)-- promoted: .*")
@@ -56,6 +56,16 @@ def shown_in_ticks(base: Path) -> list[Promotion]:
     """
     declared = ticks_columns()
     return [p for p in read_promotions(base) if p.column not in declared or p.column == p.field]
+
+
+def ticks_in(files: Sequence[Path], *, older: bool = False) -> str:
+    """Return a query of the ticks in files.
+
+    older: some may be of an earlier version; they get the declared columns, null where they have none.
+    """
+    named = ", ".join(sql_text(no_glob(str(file))) for file in files)
+    schema = f", schema = MAP {{{_schema()}}}" if older else ""
+    return f"FROM read_parquet([{named}], hive_partitioning = false{schema})"
 
 
 def _fitted_ticks(text: str, base: Path) -> str:

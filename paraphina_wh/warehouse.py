@@ -288,9 +288,22 @@ def new_batch(after: str = "") -> str:
     return f"{made:{_BATCH_TIME}}-{secrets.token_hex(4)}"
 
 
+def revised(batch: str, by: str) -> str:
+    """Return the name of a batch of which a later one computed rows anew: behind it, and before all that came since.
+
+    Whatever takes the place of a run meanwhile has seen the batch that brought it, and sorts behind all its revisions.
+    """
+    return f"{batch.partition('+')[0]}+{by}"
+
+
 def batch_time(name: str) -> datetime:
     """Return when a batch was named."""
     return datetime.strptime(name.partition("-")[0], _BATCH_TIME).replace(tzinfo=UTC)
+
+
+def no_glob(path: str) -> str:
+    """Escape the characters of a folder name that a glob would take for its own."""
+    return re.sub(r"[*?\[]", lambda m: f"[{m[0]}]", path)
 
 
 def sql_text(value: str) -> str:

@@ -4,7 +4,8 @@
 -- Reads:  run_ledger.
 -- Note:   a batch takes out runs of earlier batches, never its own: a run may supersede itself, with other provenance.
 --         In the order in which they came in. Metric columns are null for runs without telemetry; they are what
---         condensed_ticks computed at ingest.
+--         condensed_ticks computed at ingest, or with `recompute`: then the row has the batch it came in with, a plus
+--         sign and the batch of the recompute, which sorts before all that takes the place of the run later.
 CREATE OR REPLACE VIEW runs AS
 WITH removals AS (
     SELECT supersedes AS removed_run_id, max(batch_id) AS removed_in
@@ -25,4 +26,4 @@ SELECT l.*
 FROM run_ledger l
 JOIN additions a ON l.run_id = a.run_id AND l.batch_id = a.batch_id
 WHERE a.nth = 1 AND l.event = 'run'
-ORDER BY l.batch_id, l.profile, l.label;
+ORDER BY split_part(l.batch_id, '+', 1), l.profile, l.label;

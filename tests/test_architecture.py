@@ -24,7 +24,7 @@ LAYERS = [
         *("query", "sandbox", "check", "status", "dictionary", "quarantine", "maintenance", "drift"),
     ],
     ["catalog", "sidecar", "ledger", "tables", "candidates", "promoted", "tick_views", "known"],
-    ["warehouse", "telemetry", "commit", "records", "failpoints", "formats", "text"],
+    ["warehouse", "telemetry", "commit", "records", "failpoints", "formats", "text", "shell_door"],
     ["errors", "escape", "folders", "interrupt", "duck", "scratch", "nearest", "temporary", "masking"],
 ]
 # The embedded engine is a program of its own: others start it, none imports it but to name it.

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from paraphina_wh import commit
+from paraphina_wh.catalog import renew_doors
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import Ingester
 from paraphina_wh.ingest.inputs import Input
@@ -66,7 +67,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def three(made: Path, tmp_path: Path) -> Warehouse:
     """Return a warehouse of three runs, a batch each."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    return locate(tmp_path)
+    warehouse = locate(tmp_path)
+    renew_doors(warehouse)
+    return warehouse
 
 
 def ledger_files(warehouse: Warehouse) -> list[Path]:
@@ -152,7 +155,7 @@ def test_one_maintenance_command_at_a_time(three: Warehouse, invoke: Invoke) -> 
         for command in (["compact"], ["gc"], ["repair"]):
             done = invoke(*command)
             assert (done.exit_code, done.stdout) == (1, "")
-            assert done.stderr.startswith("error: another compact, gc or repair is at work in ")
+            assert done.stderr.startswith("error: another compact, gc, repair or recompute is at work in ")
         assert invoke("check").exit_code == 0
         take_in(three, 8, 3)
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "dataset": "paraphina_wh.cli.dataset:dataset",
     "check": "paraphina_wh.cli.check:check",
     "repair": "paraphina_wh.cli.maintenance:repair",
+    "recompute": "paraphina_wh.cli.recompute:recompute",
     "compact": "paraphina_wh.cli.maintenance:compact",
     "gc": "paraphina_wh.cli.maintenance:gc",
     "status": "paraphina_wh.cli.status:status",

@@ -21,6 +21,7 @@ _DAMAGED = "`paraphina-wh repair` makes damaged files anew from their sources, a
 _HINTS = (
     ({"foreign", "orphaned"}, "move what is foreign away; `paraphina-wh gc --delete` removes what is orphaned"),
     ({"broken"}, "bring it back from a backup; promoted.json and files of experiments/ may be moved away instead"),
+    ({"outdated"}, "`paraphina-wh recompute` brings them up to date; with --dry-run it shows what changes"),
     ({"condensed", "source"}, "where the source is still there: `paraphina-wh forget` the run, then `ingest` it again"),
 )
 _UNRECORDED = (
@@ -47,7 +48,7 @@ def check(context: click.Context, paths: tuple[Path, ...], max_errors: int, deep
     """
     if paths and deep:
         raise click.UsageError("--deep is for the warehouse: leave PATH out")
-    context.exit(_files(paths, max_errors) if paths else _warehouse(current_warehouse(), deep, style))
+    context.exit(_files(paths, max_errors) if paths else _warehouse(current_warehouse(writes=False), deep, style))
 
 
 def _files(paths: tuple[Path, ...], max_errors: int) -> int:
@@ -80,7 +81,12 @@ def _warehouse(warehouse: Warehouse, deep: bool, style: str) -> int:
             f"computed anew: {recount.condensed} runs from their ticks, {recount.recounted} from their sources; "
             f"{recount.gone} sources are gone, or give other runs today"
         )
+        if recount.older:
+            count = len(recount.older)
+            notice(f"{count} runs have metrics of an older definition: `paraphina-wh recompute` brings them up to date")
     _tell(warehouse, found, style)
+    if found.doors:
+        notice(f"init.sql and paraphina.duckdb {found.doors}: a command that is no check writes them anew")
     return 0 if found.is_whole else 1
 
 

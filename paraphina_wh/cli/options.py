@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from paraphina_wh.errors import WarehouseError
 from paraphina_wh.escape import is_utf8
+from paraphina_wh.shell_door import is_elsewhere, written_for
 from paraphina_wh.warehouse import Warehouse, check_local, locate
 
 P = ParamSpec("P")
@@ -42,14 +45,38 @@ def pass_warehouse(command: Callable[Concatenate[Warehouse, P], R]) -> Callable[
     return update_wrapper(run, command)
 
 
-def current_warehouse() -> Warehouse:
-    """Return the warehouse that the command is about, for commands that do not always need one."""
+def current_warehouse(*, writes: bool = True) -> Warehouse:
+    """Return the warehouse that the command is about, for commands that do not always need one.
+
+    writes: what a copy has of its original for the DuckDB shell is written anew.
+    """
     context = click.get_current_context()
     _check_texts(context)
     settings = context.find_object(Settings) or Settings()
     warehouse = locate(settings.root, settings.warehouse)
     _tell_damage(warehouse)
+    if writes:
+        # Damage is for the command to tell.
+        with suppress(WarehouseError):
+            _renew_doors(warehouse)
     return warehouse
+
+
+def _renew_doors(warehouse: Warehouse) -> None:
+    """Write anew what a DuckDB shell opens where it is of another folder, or say that it is."""
+    if not warehouse.exists or not is_elsewhere(warehouse):
+        return
+    if os.access(warehouse.path, os.W_OK):
+        from paraphina_wh.catalog import renew_doors
+
+        renew_doors(warehouse)
+        return
+    with suppress(OSError):
+        click.echo(
+            f"warning: init.sql and paraphina.duckdb are those of {written_for(warehouse)}, and cannot be written anew:"
+            " ask through paraphina-wh, not in a DuckDB shell",
+            err=True,
+        )
 
 
 def _tell_damage(warehouse: Warehouse) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +24,7 @@ from paraphina_wh.ledger import LEDGER, LedgerRow
 from paraphina_wh.records import Record, SourceRun
 from paraphina_wh.tables import ticks_columns, zero_rows
 from paraphina_wh.telemetry.shape import column_types
+from paraphina_wh.tick_views import ticks_in
 from paraphina_wh.warehouse import Warehouse, key_problem, new_batch, sql_text
 
 _LABELS_NAMED = 5
@@ -31,7 +35,8 @@ SELECT
     s.* REPLACE (
         coalesce(s.cfg_version, c.config_version_id) AS cfg_version,
         coalesce(s.engine, CASE WHEN c.config_version_id LIKE '%reference%' THEN 'reference'
-                                WHEN c.config_version_id IS NOT NULL THEN 'external' END) AS engine
+                                WHEN c.config_version_id IS NOT NULL THEN 'external' END) AS engine,
+        CASE WHEN c.run_id IS NOT NULL THEN {definition} END AS metrics_definition
     ),
     -- What is not whole may lack the kill: then it is unknown, not false.
     c.* EXCLUDE (profile, label, run_id) REPLACE (
@@ -148,10 +153,25 @@ def _further_removals(batch: str, run: Staged) -> list[LedgerRow]:
     ]
 
 
+@cache
+def metrics_definition() -> str:
+    """Return what names the definition of the metrics: the SQL that computes them, hashed without its comments."""
+    text = re.sub(r"--[^\n]*", "", view_files()["condensed_ticks"].read_text() + _LEDGER_WITH_METRICS)
+    return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
+
+
 def write_ledger(
-    connection: duckdb.DuckDBPyConnection, folder: Path, rows: Sequence[LedgerRow], ticks: Sequence[Path]
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    rows: Sequence[LedgerRow],
+    ticks: Sequence[Path],
+    *,
+    older: bool = False,
 ) -> Path:
-    """Write ledger rows with the condensed metrics of their staged ticks, and return the Parquet file."""
+    """Write ledger rows with the condensed metrics of their ticks, and return the Parquet file.
+
+    older: some of the ticks may be of an earlier version of the record.
+    """
     lines, target = folder / "ledger.jsonl", folder / "ledger.parquet"
     encoded = [msgspec.json.encode(row) for row in rows]
     lines.write_bytes(b"\n".join(encoded))
@@ -161,15 +181,15 @@ def write_ledger(
         f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(no_glob(str(lines)))}], "
         f"format = 'newline_delimited', maximum_object_size = {longest}, columns = {{{columns}}})"
     )
-    _condense(connection, ticks)
-    connection.execute(f"COPY ({_LEDGER_WITH_METRICS}) TO {sql_text(str(target))} (FORMAT parquet, COMPRESSION zstd)")
+    _condense(connection, ticks, older)
+    query = _LEDGER_WITH_METRICS.replace("{definition}", sql_text(metrics_definition()))
+    connection.execute(f"COPY ({query}) TO {sql_text(str(target))} (FORMAT parquet, COMPRESSION zstd)")
     return target
 
 
-def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> None:
-    """Make the view `condensed_ticks` answer for staged files."""
-    files = ", ".join(sql_text(no_glob(str(path))) for path in ticks)
-    source = f"read_parquet([{files}])" if ticks else f"({zero_rows(ticks_columns())})"
+def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path], older: bool) -> None:
+    """Make the view `condensed_ticks` answer for files of ticks."""
+    source = f"({ticks_in(ticks, older=older) if ticks else zero_rows(ticks_columns())})"
     connection.execute(
         f"CREATE OR REPLACE VIEW ticks AS SELECT t.*, s.profile, s.label FROM {source} t JOIN staged s USING (run_id)"
     )

@@ -56,7 +56,7 @@ def forget(
     Raises: WarehouseError (exit code 2) when a name matches no run, or a shortened run_id more than one, or when a
     label fits several runs, unless every one is meant: then nothing is withdrawn.
     """
-    runs, newest = _find(warehouse, run_ids, labels, narrowed, one_each=not (narrowed.every or dry_run))
+    runs, newest = find_meant(warehouse, run_ids, labels, narrowed, one_each=not (narrowed.every or dry_run))
     if dry_run:
         return runs
     for experiment, group in groupby(sorted(runs, key=lambda run: run.experiment), key=lambda run: run.experiment):
@@ -65,9 +65,13 @@ def forget(
 
 
 @steady
-def _find(
+def find_meant(
     warehouse: Warehouse, run_ids: Sequence[str], labels: Sequence[str], narrowed: Narrowed, *, one_each: bool
 ) -> tuple[list[Forgotten], str]:
+    """Return the runs that are meant, and the newest batch.
+
+    one_each: no label may fit several. Raises: WarehouseError (exit code 2) as `forget` does.
+    """
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         _narrow(connection, narrowed)
         found: dict[str, Forgotten] = {}

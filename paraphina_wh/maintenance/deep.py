@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import duckdb
 
 from paraphina_wh.catalog import sql_folder, view_files
 from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.batch import metrics_definition
 from paraphina_wh.ledger import run_id_of
 from paraphina_wh.maintenance.integrity import Finding
-from paraphina_wh.maintenance.reading import parquet_list, steadily, views
+from paraphina_wh.maintenance.reading import steadily, views
 from paraphina_wh.telemetry.reader import Ledger, read_strict
 from paraphina_wh.telemetry.source import open_source
+from paraphina_wh.tick_views import holds_older_ticks, ticks_in
 from paraphina_wh.warehouse import Warehouse
 
 # What a window over the ticks of several runs may hold in memory at once, and how many files may be open.
@@ -28,6 +30,14 @@ _ACCOUNT: Final = (
 )
 
 
+class _HasRows(Protocol):
+    @property
+    def rows(self) -> int: ...
+
+
+RunT = TypeVar("RunT", bound=_HasRows)
+
+
 @dataclass(frozen=True)
 class _Run:
     run_id: str
@@ -35,6 +45,7 @@ class _Run:
     label: str
     source: str
     source_sha256: str
+    definition: str | None
     account: tuple[object, ...]
 
     @property
@@ -47,11 +58,16 @@ class _Run:
 
 @dataclass
 class Recount:
-    """What was computed anew. condensed: runs. recounted: sources read again; gone: those that give other runs."""
+    """What was computed anew. condensed: runs. recounted: sources read again; gone: those that give other runs.
+
+    older: runs with metrics of an older definition; outdated: those of them with other values by that of today.
+    """
 
     condensed: int = 0
     recounted: int = 0
     gone: int = 0
+    older: set[str] = field(default_factory=set)
+    outdated: set[str] = field(default_factory=set)
 
 
 def check_deeply(
@@ -71,11 +87,14 @@ def check_deeply(
     with in_memory(threads=1) as connection:
         runs = steadily(lambda: _load_runs(warehouse, connection))
         on_plan(len(runs))
-        for chunk in _chunks(runs):
+        for chunk in in_chunks(runs):
             yield from _condensed(warehouse, connection, chunk, damaged, recount)
             for run in chunk:
                 yield from _recounted(warehouse, run, recount)
                 on_run()
+    if recount.outdated:
+        detail = f"{len(recount.outdated)} of {len(recount.older)} runs with metrics of an older definition differ"
+        yield Finding("outdated", warehouse.runs.name, detail, "metrics of runs")
 
 
 def _load_runs(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection) -> list[_Run]:
@@ -83,15 +102,18 @@ def _load_runs(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection) -> l
     with views(warehouse, "run_ledger", "runs") as source:
         connection.register("read_runs", source.sql("FROM runs").to_arrow_table())
     connection.execute("CREATE OR REPLACE TABLE stored_runs AS FROM read_runs")
+    connection.execute("ALTER TABLE stored_runs ADD COLUMN IF NOT EXISTS metrics_definition VARCHAR")
+    named = ("run_id", "profile", "label", "telemetry_path", "source_sha256", "metrics_definition")
     rows = connection.execute(
-        f"SELECT run_id, profile, label, telemetry_path, source_sha256, {', '.join(_ACCOUNT)} FROM stored_runs "
+        f"SELECT {', '.join((*named, *_ACCOUNT))} FROM stored_runs "
         "WHERE rows > 0 AND coalesce(source_kind, 'telemetry') = 'telemetry' ORDER BY batch_id, profile, label"
     ).fetchall()
-    return [_Run(row[0], row[1], row[2], row[3], row[4], tuple(row[5:])) for row in rows]
+    return [_Run(row[0], row[1], row[2], row[3], row[4], row[5], tuple(row[6:])) for row in rows]
 
 
-def _chunks(runs: Sequence[_Run]) -> Iterator[list[_Run]]:
-    chunk: list[_Run] = []
+def in_chunks(runs: Sequence[RunT]) -> Iterator[list[RunT]]:
+    """Yield runs in their order, as many at a time as their ticks may be condensed together."""
+    chunk: list[RunT] = []
     for run in runs:
         too_much = sum(each.rows for each in chunk) + run.rows > _CHUNK_TICKS
         if chunk and (too_much or len(chunk) == _CHUNK_RUNS):
@@ -113,18 +135,24 @@ def _condensed(
     there = [path for path in files if path.is_file() and str(path.relative_to(warehouse.path)) not in damaged]
     if not there:
         return
-    rows = steadily(lambda: _differences(connection, there))
+    rows = steadily(lambda: _differences(warehouse, connection, there))
     recount.condensed += len(there)
+    older = {run.run_id for run in runs if run.definition != metrics_definition()}
+    recount.older |= older
     for run_id, profile, label, column, stored, computed in rows:
+        if run_id in older:
+            recount.outdated.add(run_id)
+            continue
         detail = f"{column} is stored as {stored}, its ticks say {computed}"
         yield Finding("condensed", f"run {run_id}", detail, f"{profile}, {label}")
 
 
-def _differences(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> list[tuple[str, ...]]:
+def _differences(
+    warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, files: Sequence[Path]
+) -> list[tuple[str, ...]]:
     connection.execute(
         "CREATE OR REPLACE VIEW ticks AS SELECT t.*, r.profile, r.label "
-        f"FROM read_parquet({parquet_list(files)}, hive_partitioning = false, union_by_name = true) t "
-        "JOIN stored_runs r USING (run_id)"
+        f"FROM ({ticks_in(files, older=holds_older_ticks(warehouse.path))}) t JOIN stored_runs r USING (run_id)"
     )
     connection.execute(view_files()["condensed_ticks"].read_text())
     return connection.execute((sql_folder() / "check" / "condensed.sql").read_text()).fetchall()

@@ -23,6 +23,7 @@ def exclusive(warehouse: Warehouse) -> Iterator[None]:
             lock.enter_context(commit.held(warehouse.path, fcntl.LOCK_EX | fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise WarehouseError(
-                f"another compact, gc or repair is at work in {warehouse.path}", "repeat the command when it is done"
+                f"another compact, gc, repair or recompute is at work in {warehouse.path}",
+                "repeat the command when it is done",
             ) from error
         yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import sql_folder
+from paraphina_wh.catalog import door_problem, sql_folder
 from paraphina_wh.datasets.listing import list_datasets
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.maintenance.places import (
@@ -40,7 +41,8 @@ class Finding:
 
     problem: `missing`, `truncated`, `changed`, `foreign` (no commit put it there), `orphaned` (its commit never came),
     `unrecorded` (the record of its commit is gone), `unreadable`, `broken` (what has no record, but cannot be right),
-    `ledger` (the account does not add up), `condensed` or `source` (a deep check came to other values), `dataset`,
+    `ledger` (the account does not add up), `condensed` or `source` (a deep check came to other values), `outdated` (so
+    does the definition that metrics have today), `dataset`,
     `quarantined` (`repair` took it out of the answers).
     path: relative to the warehouse. detail: what is wrong. held: what was in it, in plain words.
     """
@@ -53,13 +55,17 @@ class Finding:
 
 @dataclass
 class Integrity:
-    """What a check found. files: hashed and right. runs: with an account that adds up. leftovers: for `gc`."""
+    """What a check found. files: hashed and right. runs: with an account that adds up. leftovers: for `gc`.
+
+    doors: what is wrong with `init.sql` and the catalog file, which the next command makes anew.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
     runs: int = 0
     leftovers: int = 0
+    doors: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -110,6 +116,9 @@ def check_warehouse(
     # A missing file of columns would be made anew on the way, and here nothing is written.
     if found.is_readable(warehouse.datasets) and not any(map(is_schema, found.paths)):
         found.findings += [Finding("dataset", "", error.message) for error in list_datasets(warehouse).errors]
+    with suppress(WarehouseError):
+        # What is promoted cannot be read: that is a finding already.
+        found.doors = door_problem(warehouse)
     found.leftovers = sum((warehouse.path / name).exists() for name in records.dropped) + len(records.unfinished)
     return found
 

@@ -24,6 +24,7 @@ from paraphina_wh.maintenance.places import is_schema
 from paraphina_wh.maintenance.reading import parquet_list, steadily
 from paraphina_wh.maintenance.source import NoSourceError, identical_source
 from paraphina_wh.records import Record, Records, SourceRun
+from paraphina_wh.tick_views import holds_older_ticks
 from paraphina_wh.warehouse import Warehouse, folder_key, new_batch
 
 Event = tuple[str, str, str]
@@ -174,7 +175,9 @@ class _Work:
             kept = [row for of, each in rows if of == experiment for row in self._told_by(experiment, each)]
             for some in _chunks(kept):
                 with in_memory(threads=1) as connection:
-                    staged = write_ledger(connection, self._folder(), some, [*filter(None, map(self._ticks, some))])
+                    ticks = [*filter(None, map(self._ticks, some))]
+                    older = holds_older_ticks(self.warehouse.path)
+                    staged = write_ledger(connection, self._folder(), some, ticks, older=older)
                 self._put(staged, experiment, ledger_text(some))
                 self.rows += some
 

@@ -68,7 +68,8 @@ def is_of_table(warehouse: Warehouse, path: Path) -> bool:
         return False
     try:
         wanted = pq.read_schema(next(tables[parts[0]].glob("*=any/schema.parquet"))).names
-        return set(pq.read_schema(path).names) == set(wanted)
+        # One of an earlier version lacks columns.
+        return bool(names := set(pq.read_schema(path).names)) and names <= set(wanted)
     except (ArrowException, OSError, ValueError, StopIteration):
         return False
 

@@ -33,7 +33,7 @@ REMOVED: Final = "removed"
 QUARANTINED: Final = "quarantined"
 LEFT: Final = "left"
 # What the check of rows found: there is no file to make anew.
-_NO_FILES: Final = ("ledger", "dataset", "condensed", "source", "broken")
+_NO_FILES: Final = ("ledger", "dataset", "condensed", "outdated", "source", "broken")
 _LOST: Final = ".lost"
 _STRANGERS: Final = ("foreign", "unrecorded", "orphaned")
 

@@ -4,7 +4,7 @@
 -- Reads:  runs; $pattern: a glob of all files of ticks; $experiment: one experiment, or null for all.
 -- Note:   file is null where the file of a run is gone.
 SELECT
-    row_number() OVER (ORDER BY r.batch_id, r.profile, r.label, r.run_id) AS nth,
+    row_number() OVER (ORDER BY split_part(r.batch_id, '+', 1), r.profile, r.label, r.run_id) AS nth,
     r.run_id,
     r.profile,
     r.label,

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from paraphina_wh.ingest.plan import SMALLEST_BATCH_BYTES
 from paraphina_wh.telemetry.reader import LIMIT_NAME
+from paraphina_wh.warehouse import locate
+from tests.outdated import outdate
 from tests.records import MC_RUN, line, run_of
 from tests.telemetry_maker import sidecar, write
 from tests.torture.zygote import PROJECT, Zygote
@@ -246,6 +248,7 @@ COMMANDS: Final = (
     ),
     Attacked("export alignment", "held", ("export", "alignment")),
     Attacked("export all", "held", ("export", "all")),
+    Attacked("recompute", "held", ("recompute",), lambda root: outdate(locate(root))),
     Attacked("compact", "held", ("compact",)),
     Attacked("gc --delete", "folded", _SWEEP, _left_behind),
     Attacked("quarantine replay", "held", ("quarantine", "replay", "--all"), _repaired),

@@ -15,6 +15,7 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
+from paraphina_wh.catalog import renew_doors
 from paraphina_wh.maintenance.integrity import check_warehouse, compare
 from paraphina_wh.maintenance.repair import repair
 from paraphina_wh.records import decode, read_records
@@ -60,7 +61,9 @@ def _made() -> Path:
 def copied(root: Path) -> Warehouse:
     """Return a warehouse of everything, with its sources, in a new ROOT."""
     shutil.copytree(_made(), root, symlinks=True, dirs_exist_ok=True)
-    return locate(root)
+    warehouse = locate(root)
+    renew_doors(warehouse)
+    return warehouse
 
 
 @contextmanager
