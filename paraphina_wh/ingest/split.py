@@ -11,7 +11,7 @@ import msgspec
 
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.task import Task
-from paraphina_wh.telemetry.reader import line_limit
+from paraphina_wh.telemetry.reader import Lines, line_limit
 from paraphina_wh.telemetry.source import open_source
 
 # Each is a file in staging and a run of its own.
@@ -54,7 +54,29 @@ def _pieces(source: Path, staging: Path, most: int) -> Iterator[Path]:
                 return
 
 
-def _copy_stretch(stream: IO[bytes], out: IO[bytes], last: int | None) -> bytes:
+def stretch_sizes(source: Path) -> list[int]:
+    """Return the bytes of each stretch of rising t of a file, decompressed."""
+    sizes, begun = [], b""
+    with open_source(source) as stream:
+        while True:
+            counted = _Counted()
+            counted.write(begun)
+            begun = _copy_stretch(stream, counted, _index(begun))
+            sizes.append(counted.size)
+            if not begun:
+                return sizes
+
+
+class _Counted:
+    """Takes lines, and keeps their number of bytes alone."""
+
+    size = 0
+
+    def write(self, line: bytes, /) -> None:
+        self.size += len(line)
+
+
+def _copy_stretch(stream: IO[bytes], out: Lines, last: int | None) -> bytes:
     """Copy lines as long as t rises, and return the first of the next stretch; none at the end of the file.
 
     Of a line beyond the limit no more is held than the limit: the strict pass will say what is wrong with it.

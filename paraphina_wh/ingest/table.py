@@ -92,6 +92,7 @@ def _load(connection: duckdb.DuckDBPyConnection, plain: Path, columns: int) -> N
         escapechar='"',
         compression="none",
         auto_detect=False,
+        hive_partitioning=False,
         columns={f"c{place}": "VARCHAR" for place in range(columns)},
         ignore_errors=True,
         store_rejects=True,
