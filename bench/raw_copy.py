@@ -27,6 +27,7 @@ def statement(source: Path, target: Path, kind: str) -> str:
     columns = ", ".join(f"'{name}': '{_type_name(name, of, kind)}'" for name, of in types)
     declared = (
         f"read_json('{source}', format = 'newline_delimited', compression = 'uncompressed', "
+        "hive_partitioning = false, "
         f"maximum_object_size = {OBJECT_BYTES}, columns = {{{columns}}})"
     )
     inferred = f"read_json_auto('{source}', format = 'newline_delimited', sample_size = -1)"

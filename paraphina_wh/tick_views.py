@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +45,12 @@ def older_schema_name(digest: str) -> str:
 
 def holds_older_ticks(base: Path) -> bool:
     """Tell whether files of ticks in the warehouse folder base may have other columns than the record declares."""
-    return any((base / "telemetry" / "profile=any" / "label=any").glob(_OLDER))
+    return any(older_schemas(base))
+
+
+def older_schemas(base: Path) -> Iterator[Path]:
+    """Yield the files that keep the columns of ticks of earlier versions."""
+    yield from (base / "telemetry" / "profile=any" / "label=any").glob(_OLDER)
 
 
 def shown_in_ticks(base: Path) -> list[Promotion]:

@@ -66,7 +66,8 @@
 CREATE OR REPLACE VIEW condensed_ticks AS
 WITH scalars AS (
     SELECT
-        profile, label, run_id, t, config_version_id, risk_regime, kill_switch, kill_reason,
+        profile, label, run_id, t, config_version_id, risk_regime, kill_switch,
+        CASE WHEN kill_switch THEN kill_reason END AS kill_reason,
         pnl_realised, pnl_unrealised, pnl_total,
         q_global_tao, dollar_delta_usd, basis_usd, basis_gross_usd, fair_value, sigma_eff,
         kill_event IS NOT NULL AS has_kill_event,
@@ -106,7 +107,7 @@ SELECT
     max(pnl_total) AS max_pnl,
     min(pnl_total) AS min_pnl,
     max(drawdown) AS max_drawdown,
-    arg_max(t, {'depth': drawdown, 'earlier': -t}) AS max_drawdown_time,
+    arg_max(t, {'depth': drawdown, 'earlier': -t::HUGEINT}) AS max_drawdown_time,
     avg(CASE WHEN risk_regime = 'Normal' THEN 1e0 ELSE 0e0 END) AS frac_normal,
     avg(CASE WHEN risk_regime = 'Warning' THEN 1e0 ELSE 0e0 END) AS frac_warning,
     avg(CASE WHEN risk_regime = 'HardLimit' THEN 1e0 ELSE 0e0 END) AS frac_hard,

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 # Section 2.
@@ -203,6 +204,10 @@ class _Pairs(list[tuple[str, Any]]):
     """A JSON object: all its pairs, in order."""
 
 
+class _Rounded(float):
+    """A number that a double does not hold, and that stands for none."""
+
+
 class _Huge:
     """A number beyond the doubles."""
 
@@ -278,7 +283,15 @@ def _number(text: str) -> Any:
     """Return what a number is as a double would hold it: section 8."""
     if not math.isfinite(float(text)):
         return _Huge()
-    return float(text) if any(mark in text for mark in ".eE") else int(text)
+    if not any(mark in text for mark in ".eE"):
+        return int(text)
+    number = float(text)
+    try:
+        # What the digits say, or the shortest that lead to the same double.
+        return number if Decimal(text) in (Decimal(number), Decimal(str(number))) else _Rounded(text)
+    except InvalidOperation:
+        # Zero, or next to it, with an exponent beyond all bounds.
+        return _Rounded(text)
 
 
 def _depth(line: bytes) -> int:
@@ -344,7 +357,7 @@ def _value_errors(value: Any, kind: str, at: str) -> Iterator[str]:
 def _is_of(value: Any, kind: str) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "one":
-        return is_number and value == 1
+        return is_number and value == 1 and not isinstance(value, _Rounded)
     if kind == "regime":
         return value in ("Normal", "Warning", "HardLimit")
     if kind == "bool":
@@ -353,6 +366,9 @@ def _is_of(value: Any, kind: str) -> bool:
         return isinstance(value, str) and _is_text(value)
     if kind == "num":
         return is_number
+    if isinstance(value, _Rounded):
+        # Not what the text says, were it kept as an integer.
+        return False
     low, high = _RANGE[kind]
     return is_number and value == math.floor(value) and low <= value <= high
 

@@ -75,6 +75,44 @@ def test_every_room_has_its_layer() -> None:
     assert {room(name) for name in modules()} - {APART} == {name for rooms in LAYERS for name in rooms}
 
 
+# What a reader would otherwise take from the path, the name or a sample of a file.
+STATED = {
+    "read_parquet": ["hive_partitioning"],
+    "read_json": ["hive_partitioning", "auto_detect", "compression", "columns", "records"],
+    "read_csv": ["hive_partitioning", "auto_detect", "compression", "columns"],
+    "scan_parquet": ["hive_partitioning", "hive_schema", "glob"],
+}
+PLAIN_READERS = {"ParquetFile", "read_schema", "read_metadata"}
+
+
+def calls(text: str, name: str) -> Iterator[str]:
+    """Yield the calls of a function, to the bracket that closes them."""
+    for found in re.finditer(rf"\b{name}\(", text):
+        depth, end = 1, found.end()
+        while depth and end < len(text):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        yield text[found.start() : end]
+
+
+def test_no_reader_of_files_guesses() -> None:
+    """A folder named `t=5` would stand in for the column t, `x.gz` for packed data, the first lines for all."""
+    files = [*modules().values(), *sql_folder().rglob("*.sql")]
+    said = {path: re.sub(r"--.*|#.*", "", path.read_text()) for path in files}
+    silent = [
+        f"{path.name}: {call}"
+        for path, text in said.items()
+        for name, options in STATED.items()
+        for call in calls(text, name)
+        if not all(option in call for option in options)
+    ]
+    assert silent == []
+    others = r"\b(?:read_text\(\$|read_blob|read_ndjson|scan_ndjson|scan_csv|read_json_auto|read_csv_auto|sniff_csv)"
+    assert [path.name for path, text in said.items() if re.search(others, text)] == []
+    readers = {name for text in said.values() for name in re.findall(r"\bpq\.(\w*(?:read|File|Dataset)\w*)", text)}
+    assert readers <= PLAIN_READERS
+
+
 def test_no_arrow_points_backwards() -> None:
     backwards = [
         f"{source} -> {target}"

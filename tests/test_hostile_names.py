@@ -25,6 +25,7 @@ from paraphina_wh.cli import main
 from paraphina_wh.cli.progress import progress
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.escape import markdown_text, printable
+from paraphina_wh.presets.csv_table import read_table
 from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse, hive_folder, locate
 from tests.conftest import Invoke, Report
@@ -192,6 +193,33 @@ def test_a_file_name_that_is_a_glob_means_this_file_alone(warehouse: Warehouse) 
         write(warehouse.root / "in" / f"{name}.jsonl", line(t=0, kill_reason=name))
     assert set(verdicts(ingest(warehouse, warehouse.root / "in", profile="balanced")).values()) == {"ingested"}
     assert sorted(ask(warehouse, "SELECT label, kill_reason FROM ticks")) == sorted(zip(names, names, strict=True))
+
+
+def test_folders_named_key_value_leave_every_kind_of_file_alone(warehouse: Warehouse) -> None:
+    """DuckDB, and many other readers, would take such folders for columns."""
+    odd = warehouse.root / "t=5/risk_regime=Warning/pnl_total=oops/run_index=9/c0=x/line=7"
+    table = "run,profile,final_pnl,max_drawdown\n1,balanced,1.5,2\n"
+    write(odd / "balanced_r1.jsonl", run_of(3))
+    write(odd / "balanced_r2.jsonl", b"".join(line(t=t, later=t) for t in range(3)) + b"{bad}\n")
+    write(odd / "mc_runs.jsonl", line(base=MC_RUN) + line(base=MC_RUN, run_index=1, later=1) + b"{bad}\n")
+    write(odd / "runs.csv", table)
+    write(odd / "presets.csv", "a,b\n1,2\n")
+    report = ingest(warehouse, *map(str, sorted(odd.glob("[bmr]*"))), on_error="quarantine")
+    assert [outcome.status for outcome in report] == ["ingested", "quarantined", "quarantined", "ingested"]
+    ticks = "SELECT list(t ORDER BY t), min(risk_regime), max(pnl_total) FROM ticks GROUP BY label ORDER BY label"
+    assert ask(warehouse, ticks) == [([0, 1, 2], "Normal", 1.0)] * 2
+    assert ask(warehouse, "SELECT run_index, extra FROM mc_runs ORDER BY run_index") == [(0, None), (1, '{"later":1}')]
+    assert ask(warehouse, "SELECT final_pnl FROM runs WHERE telemetry_path IS NULL") == [(1.5,)]
+    assert [number for lines in read_lines(warehouse) for number in lines] == [3, 4]
+    assert read_table(odd / "presets.csv", "").cells.rows() == [("1", "2")]
+
+
+def read_lines(warehouse: Warehouse) -> list[list[int]]:
+    """Return the numbers of the lines that were put aside, by file."""
+    return sorted(
+        [entry["line"] for entry in map(json.loads, file.read_text().splitlines())]
+        for file in warehouse.quarantine.glob("*.jsonl")
+    )
 
 
 def test_a_warehouse_whose_path_is_a_glob_does_not_reach_its_neighbour(tmp_path: Path) -> None:

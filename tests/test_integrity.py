@@ -170,8 +170,8 @@ def test_the_deep_check_leaves_damaged_ticks_and_edited_sources_to_others(everyt
     write(everything.root / "sweep/balanced_r0.jsonl", run_of(1))
     recount = Recount()
     assert list(check_deeply(everything, recount, check_warehouse(everything).paths)) == []
-    # Of five runs with ticks: one is damaged, one source edited, and the two stretches are not whole files.
-    assert (recount.condensed, recount.recounted, recount.gone) == (4, 2, 3)
+    # Of five runs with ticks: one is damaged, and one source edited.
+    assert (recount.condensed, recount.recounted, recount.gone, recount.compared) == (4, 4, 1, 3)
 
 
 # What is made anew

@@ -181,7 +181,7 @@ def converted(folder: Path) -> int:
     source, target = folder / "rows.jsonl", folder / "rows.parquet"
     longest = max(map(len, source.read_bytes().split(b"\n")))
     with open_reader(threads=1) as connection:
-        return convert(connection, Columnar(source, target, "id", longest, {"run_id": "id"}))
+        return convert(connection, Columnar(source, target, longest, {"run_id": "id"}))
 
 
 def as_kind(value: Any, kind: str) -> Any:

@@ -22,7 +22,10 @@ _HINTS = (
     ({"foreign", "orphaned"}, "move what is foreign away; `paraphina-wh gc --delete` removes what is orphaned"),
     ({"broken"}, "bring it back from a backup; promoted.json and files of experiments/ may be moved away instead"),
     ({"outdated"}, "`paraphina-wh recompute` brings them up to date; with --dry-run it shows what changes"),
-    ({"condensed", "source"}, "where the source is still there: `paraphina-wh forget` the run, then `ingest` it again"),
+    (
+        {"condensed", "source", "ticks"},
+        "where the source is still there: `paraphina-wh forget` the run, then `ingest` it again",
+    ),
 )
 _UNRECORDED = (
     "records are gone: bring the folder `commits` back; or `paraphina-wh repair --adopt` takes files as they are"
@@ -34,7 +37,11 @@ _UNRECORDED = (
 @click.option(
     "--max-errors", type=click.IntRange(min=0), default=10, show_default=True, help="PATH: errors shown of each file."
 )
-@click.option("--deep", is_flag=True, help="Warehouse: compute every metric and every account anew.")
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Warehouse: compute every metric and account anew, compare every value with its source.",
+)
 @format_option
 @examples("paraphina-wh check runs/exp13_auto", "paraphina-wh check --deep")
 @click.pass_context
@@ -78,7 +85,8 @@ def _warehouse(warehouse: Warehouse, deep: bool, style: str) -> int:
         with progress(label="deep check", unit="runs") as bar:
             found.findings += check_deeply(warehouse, recount, found.paths, bar.set_total, bar.advance)
         notice(
-            f"computed anew: {recount.condensed} runs from their ticks, {recount.recounted} from their sources; "
+            f"computed anew: {recount.condensed} runs from their ticks, {recount.recounted} from their sources, "
+            f"{recount.compared} of them compared value by value; "
             f"{recount.gone} sources are gone, or give other runs today"
         )
         if recount.older:

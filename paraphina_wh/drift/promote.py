@@ -142,7 +142,10 @@ class _Field:
         self.within = next((name for name in declared_lists() if self.path.startswith(f"{name}[].")), None)
         files = [file for (file,) in self._rows(query_text("files_with"), field=self.path)]
         self.damaged = damaged_of(
-            files, lambda some: self._rows("SELECT count(extra) FROM read_parquet($files)", files=some)
+            files,
+            lambda some: self._rows(
+                "SELECT count(extra) FROM read_parquet($files, hive_partitioning = false)", files=some
+            ),
         )
         self.files = [file for file in files if file not in self.damaged]
 

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import duckdb
 import msgspec
 
 from paraphina_wh import commit
 from paraphina_wh.catalog import no_glob, view_files
-from paraphina_wh.duck import in_memory
+from paraphina_wh.duck import bounded
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES, open_reader
 from paraphina_wh.ingest.rows import withdrawal_row
@@ -28,6 +28,8 @@ from paraphina_wh.tick_views import ticks_in
 from paraphina_wh.warehouse import Warehouse, key_problem, new_batch, sql_text
 
 _LABELS_NAMED = 5
+# What a window over the ticks of a batch may hold; beside it stays what the columnar read has not given back.
+CONDENSE_MB: Final = 150
 
 # Telemetry that came alone, without sidecar and stdout, still says which config release wrote it.
 _LEDGER_WITH_METRICS = """
@@ -61,15 +63,12 @@ class Ingester:
         self.threads = threads
         self.newest_batch = newest_batch
         self.reader = open_reader(threads, warehouse.staging)
-        # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
-        self.condenser = self.reader if threads == 1 else in_memory(1, warehouse.staging)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self.reader.close()
-        self.condenser.close()
 
     def ingest(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Take in runs and return what became of each, in order.
@@ -96,7 +95,7 @@ class Ingester:
             runs = [run for run in staged if run.experiment == experiment]
             removals = [row for run in runs for row in _further_removals(batch, run)]
             rows = [*(run.row for run in runs), *removals]
-            ledger = write_ledger(self.condenser, folder, rows, [run.ticks for run in runs if run.ticks])
+            ledger = self._write_ledger(folder, rows, [run.ticks for run in runs if run.ticks])
             commit.commit(
                 self.warehouse,
                 Record(f"{batch}-{number}", runs=[_source_of(run) for run in runs], rows=recorded(rows)),
@@ -104,6 +103,14 @@ class Ingester:
                 + [commit.Put(ledger, self.warehouse.runs_file(experiment, batch), ledger_text(rows))],
                 drops=_superseded_files(self.warehouse, runs),
             )
+
+    def _write_ledger(self, folder: Path, rows: Sequence[LedgerRow], ticks: Sequence[Path]) -> Path:
+        # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
+        self.reader.execute("SET threads = 1")
+        try:
+            return bounded(self.reader, CONDENSE_MB, lambda: write_ledger(self.reader, folder, rows, ticks))
+        finally:
+            self.reader.execute(f"SET threads = {self.threads}")
 
 
 def _puts(warehouse: Warehouse, run: Staged) -> Iterator[commit.Put]:
@@ -179,7 +186,8 @@ def write_ledger(
     columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in column_types(LEDGER).items())
     connection.execute(
         f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(no_glob(str(lines)))}], "
-        f"format = 'newline_delimited', maximum_object_size = {longest}, columns = {{{columns}}})"
+        "format = 'newline_delimited', records = 'true', auto_detect = false, compression = 'uncompressed', "
+        f"hive_partitioning = false, maximum_object_size = {longest}, columns = {{{columns}}})"
     )
     _condense(connection, ticks, older)
     query = _LEDGER_WITH_METRICS.replace("{definition}", sql_text(metrics_definition()))

@@ -6,17 +6,16 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from paraphina_wh.catalog import no_glob
-from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.columnar import Columnar, convert, open_reader
 from paraphina_wh.ingest.plan import Options, printable
 from paraphina_wh.ingest.sinks import BadLineFile, ExtraFile
 from paraphina_wh.ingest.sources import Source, is_held, put_in_place
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
-from paraphina_wh.telemetry.shape import MC_RUNS, column_types
+from paraphina_wh.telemetry.shape import MC_RUNS
 from paraphina_wh.telemetry.source import foreign_text, open_source
-from paraphina_wh.warehouse import Warehouse, sql_text
+from paraphina_wh.warehouse import Warehouse
 
 
 def take_in_mc_runs(
@@ -59,7 +58,7 @@ def source_id_of(ledger: Ledger) -> str:
 
 def _strict_pass(file: Path, origin: str, staging: Path) -> tuple[Ledger, list[str]]:
     with (
-        ExtraFile(staging / "extra.jsonl") as extra,
+        ExtraFile(staging / "extra.arrow") as extra,
         BadLineFile(staging / "bad.jsonl", origin) as bad,
         (staging / "clean.jsonl").open("wb") as clean,
         open_source(file, may_be_cut=True) as stream,
@@ -89,31 +88,20 @@ def _outcome(origin: str, ledger: Ledger, reasons: list[str]) -> Outcome:
 def _convert(ledger: Ledger, origin: str, staging: Path) -> Path:
     """Write the accepted lines as Parquet, in the order of the file, and return it."""
     staged = staging / "mc_runs.parquet"
-    with in_memory() as connection:
-        connection.execute(
-            f"CREATE TABLE runs AS SELECT $path AS source_path, $sha256 AS source_sha256, $now AS ingested_at, r.*, "
-            f"x.extra FROM {_json_lines(staging / 'clean.jsonl', column_types(MC_RUNS), ledger.longest_line)} r "
-            f"LEFT JOIN {_extra(staging)} x ON r.run_index = x.t ORDER BY run_index",
-            {
-                "path": origin,
-                "sha256": ledger.sha256,
-                "now": datetime.now(UTC).isoformat(timespec="microseconds"),
-            },
+    with open_reader(spill=staging) as connection:
+        convert(
+            connection,
+            Columnar(
+                source=staging / "clean.jsonl",
+                target=staged,
+                longest_line=ledger.longest_line,
+                constants={
+                    "source_path": origin,
+                    "source_sha256": ledger.sha256,
+                    "ingested_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+                },
+                contract=MC_RUNS,
+                extra=staging / "extra.arrow" if ledger.unknown else None,
+            ),
         )
-        connection.execute(f"COPY runs TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
     return staged
-
-
-def _extra(staging: Path) -> str:
-    file = staging / "extra.jsonl"
-    if not file.is_file():
-        return "(SELECT NULL::BIGINT AS t, NULL::VARCHAR AS extra WHERE false)"
-    return _json_lines(file, {"t": "BIGINT", "extra": "VARCHAR"}, file.stat().st_size)
-
-
-def _json_lines(file: Path, columns: dict[str, str], longest_line: int) -> str:
-    declared = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in columns.items())
-    return (
-        f"read_json([{sql_text(no_glob(str(file)))}], format = 'newline_delimited', compression = 'uncompressed', "
-        f"maximum_object_size = {max(1 << 20, longest_line + 1024)}, columns = {{{declared}}})"
-    )

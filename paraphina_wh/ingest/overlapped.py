@@ -46,7 +46,7 @@ class Overlapped:
         """Wait for the rows written; None when DuckDB objected and the file must be converted again."""
         try:
             return self._rows.result()
-        except (duckdb.InvalidInputException, duckdb.ConversionException):
+        except duckdb.Error:
             return None
         finally:
             self._pool.shutdown()

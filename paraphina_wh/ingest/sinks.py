@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import msgspec
 
 from paraphina_wh.telemetry.reader import BadLine
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 ERRORS_SHOWN = 10
+# What is held of unknown fields before it is written.
+_EXTRA_CHARACTERS, _EXTRA_ROWS = 1 << 22, 1 << 13
 
 
 class _LazyFile:
@@ -36,12 +41,45 @@ class _LazyFile:
         self._out.write(msgspec.json.encode(value) + b"\n")
 
 
-class ExtraFile(_LazyFile):
-    """Collects the unknown fields of a run: one line of (t, extra) for every tick that has some."""
+class ExtraFile:
+    """Collects the unknown fields of a run, as an Arrow stream of (t, extra): a row for every tick that has some."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer: pa.RecordBatchStreamWriter | None = None
+        self._index: list[int] = []
+        self._text: list[str] = []
+        self._characters = 0
+
+    def __enter__(self) -> Self:
+        self.path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._index and kind is None:
+            self._write()
+        if self._writer:
+            self._writer.close()
 
     def __call__(self, index: int, text: str) -> None:
         """Take the unknown fields of one tick, as JSON text."""
-        self.write({"t": index, "extra": text})
+        self._index.append(index)
+        self._text.append(text)
+        self._characters += len(text)
+        if self._characters > _EXTRA_CHARACTERS or len(self._index) == _EXTRA_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        # It takes long to import, and few runs have such fields.
+        import pyarrow as pa
+
+        batch = pa.record_batch({"t": pa.array(self._index, pa.int64()), "extra": pa.array(self._text, pa.string())})
+        if self._writer is None:
+            self._writer = pa.ipc.new_stream(self.path, batch.schema)
+        self._writer.write_batch(batch)
+        self._index, self._text, self._characters = [], [], 0
 
 
 class BadLineFile(_LazyFile):

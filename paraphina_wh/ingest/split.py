@@ -12,7 +12,7 @@ import msgspec
 from paraphina_wh.engine.ending import NOTHING_ASKED
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.task import Task
-from paraphina_wh.telemetry.reader import line_limit
+from paraphina_wh.telemetry.reader import Lines, line_limit
 from paraphina_wh.telemetry.source import is_cut_off, open_source
 
 # Each is a file in staging and a run of its own.
@@ -71,7 +71,29 @@ def _begins_within(line: bytes, first: int) -> bool:
     return index is not None and index > max(first, 0)
 
 
-def _copy_stretch(stream: IO[bytes], out: IO[bytes], start: int | None) -> tuple[bytes, int | None, int | None]:
+def stretch_sizes(source: Path) -> list[int]:
+    """Return the bytes of each stretch of rising t of a file, decompressed."""
+    sizes, begun = [], b""
+    with open_source(source) as stream:
+        while True:
+            counted = _Counted()
+            counted.write(begun)
+            begun, _, _ = _copy_stretch(stream, counted, _index(begun))
+            sizes.append(counted.size)
+            if not begun:
+                return sizes
+
+
+class _Counted:
+    """Takes lines, and keeps their number of bytes alone."""
+
+    size = 0
+
+    def write(self, line: bytes, /) -> None:
+        self.size += len(line)
+
+
+def _copy_stretch(stream: IO[bytes], out: Lines, start: int | None) -> tuple[bytes, int | None, int | None]:
     """Copy lines as long as t rises; return the first line of the next stretch, none at the end of the file.
 
     start: t of the line that has been copied already. Also returned: the first and the last t of the stretch.

@@ -13,7 +13,7 @@ from typing import IO
 import duckdb
 
 from paraphina_wh.catalog import no_glob
-from paraphina_wh.errors import WarehouseError
+from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.ingest.columnar import Columnar, convert
 from paraphina_wh.ingest.kinds import NOT_TELEMETRY, rotated_parts, why_foreign
 from paraphina_wh.ingest.log import read_log
@@ -246,7 +246,7 @@ class _Telemetry:
                 overlapped.cancel()
             raise
         settled = self._settled(ledger)
-        usable = ledger.verbatim and not ledger.unknown and settled is None
+        usable = ledger.verbatim and self._job(self.source, ledger.sha256, ledger).is_plain and settled is None
         if overlapped and not usable:
             overlapped.cancel()
         if settled:
@@ -283,7 +283,7 @@ class _Telemetry:
         """Read the source strictly; with clean, write its rows once more for the columnar read."""
         path = self.stager.path
         with (
-            ExtraFile(path("extra.jsonl")) as extra,
+            ExtraFile(path("extra.arrow")) as extra,
             BadLineFile(path("bad.jsonl"), self.task.origin) as bad,
             _maybe_open(path("clean.jsonl") if clean else None) as copy,
             open_source(self.source, may_be_cut=True) as stream,
@@ -345,7 +345,7 @@ class _Telemetry:
         if rows is None:
             try:
                 rows = self._convert_now(ledger)
-            except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            except duckdb.Error as error:
                 return self._second_opinion(error)
         size = ledger.bytes if self.compressed else self.before[0]
         if rows != ledger.rows or size != ledger.bytes or _state(self.source) != self.before:
@@ -363,14 +363,24 @@ class _Telemetry:
         return convert(self.stager.connection, self._job(source, ledger.sha256, ledger))
 
     def _second_opinion(self, objection: duckdb.Error) -> Staged | Outcome:
-        """Name the lines that the columnar read objected to: duplicate keys are all it can know better."""
+        """Name the lines that the columnar read objected to: duplicate keys are all it can know better.
+
+        Raises: WarehouseError when it objects to what is left too: one file must not take others with it.
+        """
+        _check_machine(objection)
         ledger = self._strict_pass(clean=True, find_duplicates=True)
         settled = self._settled(ledger)
         if settled:
             return settled
-        if not ledger.quarantined:
-            raise objection
-        convert(self.stager.connection, self._job(self.stager.path("clean.jsonl"), ledger.sha256, ledger))
+        try:
+            convert(self.stager.connection, self._job(self.stager.path("clean.jsonl"), ledger.sha256, ledger))
+        except duckdb.Error as error:
+            _check_machine(error)
+            reason = str(error).partition("\n")[0]
+            raise WarehouseError(
+                f"{self.task.origin}: DuckDB cannot read what the contract allows: {reason}",
+                "report this with the file: as it is, it cannot be taken in",
+            ) from error
         return self._staged(ledger)
 
     def _job(self, source: Path, sha256: str, ledger: Ledger | None) -> Columnar:
@@ -380,8 +390,8 @@ class _Telemetry:
         return Columnar(
             source=source,
             target=self.stager.path("parquet"),
-            run_id=run_id,
             longest_line=ledger.longest_line if ledger else 0,
+            constants={"run_id": run_id},
             metadata={
                 "run_id": run_id,
                 "profile": task.profile,
@@ -389,7 +399,7 @@ class _Telemetry:
                 "schema_version": "1",
                 "source_sha256": sha256,
             },
-            extra=self.stager.path("extra.jsonl") if ledger and ledger.unknown else None,
+            extra=self.stager.path("extra.arrow") if ledger and ledger.unknown else None,
         )
 
     def _staged(self, ledger: Ledger) -> Staged:
@@ -412,6 +422,12 @@ def _is_compressed(path: Path) -> bool:
             return packing_of(stream.read(4)) is not None
     except OSError as error:
         raise WarehouseError(f"cannot read {path}: {error.strerror}", "check the file and its permissions") from error
+
+
+def _check_machine(error: duckdb.Error) -> None:
+    """Raise an error again that says nothing about the file: the machine is at fault, or somebody stopped it."""
+    if isinstance(error, duckdb.InterruptException) or machine_error(error):
+        raise error
 
 
 def _state(path: Path) -> tuple[int, int, int]:

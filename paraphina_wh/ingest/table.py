@@ -93,6 +93,7 @@ def _load(connection: duckdb.DuckDBPyConnection, plain: Path, header: Header) ->
         escapechar='"',
         compression="none",
         auto_detect=False,
+        hive_partitioning=False,
         columns={f"c{place}": "VARCHAR" for place in range(len(header.names))},
         ignore_errors=True,
         store_rejects=True,

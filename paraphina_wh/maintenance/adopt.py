@@ -36,7 +36,8 @@ def _ledger_rows(path: Path) -> list[LedgerRow]:
     try:
         with in_memory() as connection:
             texts = connection.execute(
-                f"SELECT to_json(r) FROM (SELECT {columns} FROM read_parquet({parquet_list([path])})) r"
+                f"SELECT to_json(r) FROM (SELECT {columns} "
+                f"FROM read_parquet({parquet_list([path])}, hive_partitioning = false)) r"
             ).fetchall()
     except duckdb.Error:
         return []

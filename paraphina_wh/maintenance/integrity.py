@@ -41,8 +41,8 @@ class Finding:
 
     problem: `missing`, `truncated`, `changed`, `foreign` (no commit put it there), `orphaned` (its commit never came),
     `unrecorded` (the record of its commit is gone), `unreadable`, `broken` (what has no record, but cannot be right),
-    `ledger` (the account does not add up), `condensed` or `source` (a deep check came to other values), `outdated` (so
-    does the definition that metrics have today), `dataset`,
+    `ledger` (the account does not add up), `condensed`, `source` or `ticks` (a deep check came to other values),
+    `outdated` (so does the definition that metrics have today), `dataset`,
     `quarantined` (`repair` took it out of the answers).
     path: relative to the warehouse. detail: what is wrong. held: what was in it, in plain words.
     """

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from itertools import accumulate
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ _EMPTY_BLOCK: Final = bytes(512)
 _TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
 # Longer integers are out of any range here, and converting them costs quadratic time.
 _LONGEST_INT: Final = 400
+# Whole numbers of 64 bits that are written no longer, with a fraction or an exponent that is not negative, are doubles.
+_EXACT_LENGTH: Final = 8
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -84,6 +87,10 @@ class _Object(dict[str, Any]):
 
 class _OutOfRange:
     """Stands for a number that no double can hold."""
+
+
+class _Inexact(float):
+    """A number that reads as a whole one, and is none, or another: `3.0000000000000001`, `9007199254740993.0`."""
 
 
 class _NotJsonError(ValueError):
@@ -152,7 +159,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _float(text: str) -> Any:
     number = float(text)
-    return number if math.isfinite(number) else _OutOfRange()
+    if not math.isfinite(number):
+        return _OutOfRange()
+    is_plain = len(text) <= _EXACT_LENGTH and "-" not in text[1:]
+    return number if is_plain or not number.is_integer() or not _is_other(text, number) else _Inexact(number)
+
+
+def _is_other(text: str, number: float) -> bool:
+    """Tell whether a text says another number than the double that it is read as, and is not how that is written."""
+    try:
+        return Decimal(text) not in (Decimal(number), Decimal(repr(number)))
+    except InvalidOperation:
+        # An exponent of nineteen digits.
+        return True
 
 
 def _int(text: str) -> Any:
@@ -233,6 +252,8 @@ def _type_breach(value: Any, shape: Shape) -> str | None:
     """Return why a value does not have its declared type, or None."""
     if isinstance(value, _OutOfRange):
         return "number out of range"
+    if isinstance(value, _Inexact) and shape.kind in ("int", "choice"):
+        return "expected integer, got a number that is read as another"
     match shape.kind:
         case "json":
             return None

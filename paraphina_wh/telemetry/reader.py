@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 import msgspec
 
@@ -142,6 +142,13 @@ class Ledger:
         return found
 
 
+class Lines(Protocol):
+    """What takes lines: a file, or somebody who looks at them."""
+
+    def write(self, line: bytes, /) -> object:
+        """Take a line."""
+
+
 @dataclass(slots=True)
 class Sinks:
     """Where the pass sends what it sees; each is optional.
@@ -153,7 +160,7 @@ class Sinks:
 
     bad: Callable[[BadLine], None] | None = None
     extra: Callable[[int, str], None] | None = None
-    clean: IO[bytes] | None = None
+    clean: Lines | None = None
 
 
 def read_strict(
@@ -361,7 +368,10 @@ class _Pass:
         for name in listed:
             known[name].count += 1
         if self.sinks.extra:
-            self.sinks.extra(index, extra_text(unknown))
+            text = extra_text(unknown)
+            # A line at the limit is held in several forms as it is.
+            unknown.clear()
+            self.sinks.extra(index, text)
 
     def _listed(self, path: str) -> str:
         """Return the name under which the ledger counts an undeclared field."""

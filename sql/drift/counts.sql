@@ -7,7 +7,7 @@ SELECT file, path, n > 0 AS has_value
 FROM (
     UNPIVOT (
         SELECT filename AS file, count(COLUMNS(lambda name: list_contains($fields, name)))
-        FROM read_parquet($files, filename = true, schema = $schema)
+        FROM read_parquet($files, filename = true, hive_partitioning = false, schema = $schema)
         GROUP BY filename
     )
     ON COLUMNS(* EXCLUDE file) INTO NAME path VALUE n

@@ -6,7 +6,7 @@
 SELECT run_id, t, entry.key AS key, entry.value::VARCHAR AS text, json_type(entry.value) AS type
 FROM (
     SELECT run_id, t, unnest(map_entries(extra::JSON::MAP(VARCHAR, JSON))) AS entry
-    FROM read_parquet($files)
+    FROM read_parquet($files, hive_partitioning = false)
     WHERE extra IS NOT NULL
 )
 WHERE

@@ -20,7 +20,10 @@ SELECT
 FROM read_json(
     $file,
     format = 'newline_delimited',
+    auto_detect = false,
+    records = 'true',
     compression = 'uncompressed',
+    hive_partitioning = false,
     ignore_errors = true,
     maximum_object_size = $longest,
     columns = {

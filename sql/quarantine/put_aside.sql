@@ -15,7 +15,10 @@ SELECT
 FROM read_json(
     $files,
     format = 'newline_delimited',
+    auto_detect = false,
+    records = 'true',
     compression = 'uncompressed',
+    hive_partitioning = false,
     ignore_errors = true,
     filename = true,
     maximum_object_size = $longest,
