@@ -34,6 +34,7 @@ class Report(list[Outcome]):
 
     warnings are about names, not about content. left_out: what lay in a folder and is of no known kind.
     max_bad: the most bad lines that a file may have, if that was limited.
+    settled: rows of tables whose runs are here now with their telemetry or stdout, and which went out for them.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Report(list[Outcome]):
         warnings: Sequence[str] = (),
         left_out: Sequence[str] = (),
         max_bad: MaxBad | None = None,
+        settled: int = 0,
     ) -> None:
         super().__init__(sorted(outcomes, key=lambda outcome: outcome.file))
         self.warnings = list(warnings)
         self.left_out = list(left_out)
         self.max_bad = max_bad
+        self.settled = settled
 
     @property
     def complete(self) -> bool:
@@ -98,7 +101,16 @@ def ingest_paths(
             outcomes += committed
             if on_outcomes:
                 on_outcomes(committed)
-    return Report(outcomes, plan.warnings, found.left_out, max_bad)
+    return Report(outcomes, plan.warnings, found.left_out, max_bad, _settled(warehouse, outcomes))
+
+
+def _settled(warehouse: Warehouse, outcomes: Sequence[Outcome]) -> int:
+    """Compare what came in with what is there, when runs are among it; return how many rows of tables had to go."""
+    if not any(outcome.run_id for outcome in outcomes):
+        return 0
+    from paraphina_wh.ingest.told import settle
+
+    return settle(warehouse, outcomes)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from paraphina_wh.ingest.kinds import (
     TEXT_ENDINGS,
     Kind,
     holds_dataset_rows,
+    is_exported,
     kind_of,
 )
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX
@@ -77,8 +78,12 @@ def _is_inside(warehouse: Warehouse, file: Path) -> bool:
 
 def _add(found: Found, file: Path, named: bool) -> None:
     kind = kind_of(file)
-    if not named and (kind == "exported" or _MADE_BY_STEPS.fullmatch(file.name)):
+    is_made = is_exported(file) or _MADE_BY_STEPS.fullmatch(file.name)
+    if is_made and not named:
         return
+    # Of a table of runs that was named, the rows tell whether the runs are here.
+    if is_made and kind == "summary_table":
+        kind = "exported"
     if not named and (kind == "unknown" or (kind == "dataset" and not holds_dataset_rows(file))):
         found.left_out.append(str(file))
     else:

@@ -263,7 +263,7 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> str:
         rows = connection.execute(
             "SELECT profile, label, CASE WHEN source_kind = 'telemetry' THEN source_sha256 END, run_id, status, "
             "coalesce(rows, 0), coalesce(source_bytes, 0), plan_key, coalesce(lines, 0), coalesce(quarantined, 0), "
-            "coalesce(truncated, false) FROM runs "
+            "coalesce(truncated, false), coalesce(source_kind = 'csv', false) FROM runs "
             "JOIN (SELECT DISTINCT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY batch_id DESC",
             {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},

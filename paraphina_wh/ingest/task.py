@@ -12,6 +12,7 @@ class InPlace(msgspec.Struct, frozen=True):
 
     content: the run_id that its content has when no line is put aside. is_gone: the file of its ticks is not there.
     bytes: of its telemetry, decompressed. lines: of it; quarantined: those put aside; cut_off: the last one is.
+    is_row: of a table; what the engine itself left of the run takes its place.
     """
 
     run_id: str
@@ -24,6 +25,7 @@ class InPlace(msgspec.Struct, frozen=True):
     lines: int = 0
     quarantined: int = 0
     cut_off: bool = False
+    is_row: bool = False
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -68,8 +70,8 @@ class Task(msgspec.Struct, kw_only=True):
 
     @property
     def usable_in_place(self) -> list[InPlace]:
-        """Return the runs in place that are no failures."""
-        return [old for old in self.in_place if old.status == "ok"]
+        """Return the runs in place that are no failures, and no rows of tables."""
+        return [old for old in self.in_place if old.status == "ok" and not old.is_row]
 
     @property
     def superseded(self) -> list[str]:
