@@ -18,6 +18,7 @@ from paraphina_wh.ingest.pool import Pool
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.ingest.threshold import MaxBad, read_max_bad
 from paraphina_wh.known import check_profiles
+from paraphina_wh.sidecar import SUFFIX, sidecar_path
 from paraphina_wh.telemetry.reader import line_limit
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
@@ -91,7 +92,8 @@ def ingest_paths(
     with _inputs(warehouse, paths, options) as (found, staging), _pool(warehouse, found, jobs) as pool:
         runs = [each for each in found.inputs if each.kind in _RUNS]
         others = [each for each in found.inputs if each.kind not in _RUNS]
-        plan = make_plan(warehouse, runs, options, staging, jobs)
+        profiles = _profiles_told(warehouse, found, options, staging)
+        plan = make_plan(warehouse, runs, options, staging, jobs, profiles)
         if on_plan:
             on_plan(sum(len(batch) for batch in plan.batches) + len(others))
         outcomes = list(plan.rejected)
@@ -102,6 +104,16 @@ def ingest_paths(
             if on_outcomes:
                 on_outcomes(committed)
     return Report(outcomes, plan.warnings, found.left_out, max_bad, _settled(warehouse, outcomes))
+
+
+def _profiles_told(warehouse: Warehouse, found: Found, options: Options, staging: Path) -> dict[Path, str]:
+    """Return what tables say of the profiles of telemetry that comes without a sidecar."""
+    bare = [file for file in found.of("telemetry") if not (file.name.endswith(SUFFIX) or sidecar_path(file).is_file())]
+    if options.profile or not bare:
+        return {}
+    from paraphina_wh.ingest.told import profiles_told
+
+    return profiles_told(warehouse, bare, found.of("runs_table", "shorter"), staging)
 
 
 def _settled(warehouse: Warehouse, outcomes: Sequence[Outcome]) -> int:

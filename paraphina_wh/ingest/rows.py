@@ -57,6 +57,8 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
         found = parse_stdout(log.text)
         _check_profile(task, found)
         _apply_stdout(row, found)
+    if task.told:
+        fill_in(row, task.told)
     return row
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.sidecar import Sidecar
 
 
@@ -36,6 +37,7 @@ class Task(msgspec.Struct, kw_only=True):
     crashed: a stdout log without sidecar ends before its summary.
     in_place: runs the warehouse holds under this profile and label.
     again: take in what the warehouse holds already: its lines may be judged otherwise now.
+    told: what the row of a table says of it.
     """
 
     source: str | None
@@ -51,6 +53,7 @@ class Task(msgspec.Struct, kw_only=True):
     replace: bool = False
     in_place: list[InPlace] = []
     again: bool = False
+    told: LedgerRow | None = None
 
     @property
     def failed(self) -> bool:

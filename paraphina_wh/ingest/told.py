@@ -6,6 +6,7 @@ Telemetry without a sidecar says neither which experiment it is of nor which kno
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,13 @@ import msgspec
 from paraphina_wh import commit
 from paraphina_wh.catalog import connect, steady
 from paraphina_wh.duck import in_memory
+from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import ledger_text, recorded, write_ledger
 from paraphina_wh.ingest.plan import BATCH_RUNS, newest_batch
 from paraphina_wh.ingest.rows import fill_in, withdrawal_row
-from paraphina_wh.ingest.run_columns import CALLED
-from paraphina_wh.ingest.table import count, run_import
+from paraphina_wh.ingest.header import read_header
+from paraphina_wh.ingest.run_columns import CALLED, places_of
+from paraphina_wh.ingest.table import count, read_table, run_import
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.ledger import LEDGER, LedgerRow
 from paraphina_wh.records import Record
@@ -43,6 +46,40 @@ def find_told(
         names_experiment=names_experiment,
         names_repeat=names_repeat,
     )
+
+
+@steady
+def profiles_told(
+    warehouse: Warehouse, telemetry: Sequence[Path], tables: Sequence[Path], staging: Path
+) -> dict[Path, str]:
+    """Return the profiles that rows of tables, of these or of those taken in before, give to the telemetry they name."""
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        run_import(connection, "table_macros")
+        connection.execute(
+            "CREATE TEMP TABLE naming AS SELECT telemetry_path, profile, source_path FROM runs WHERE source_kind = 'csv'"
+        )
+        for number, table in enumerate(tables):
+            # What is wrong with a table is said when its turn comes.
+            with suppress(WarehouseError), commit.staging_folder(staging, f"naming-{number}") as folder:
+                _add_naming(connection, table, warehouse.relative(table), folder)
+        found = connection.execute(
+            "SELECT f.number, any_value(n.profile) FROM naming n JOIN (SELECT unnest($paths) AS path, unnest($absolute) "
+            "AS absolute, unnest(range(len($paths))) AS number) f ON file_stem(n.telemetry_path) = file_stem(f.path) "
+            "WHERE n.telemetry_path = f.absolute OR is_below(f.path, n.source_path) "
+            "GROUP BY f.number HAVING count(DISTINCT n.profile) = 1",
+            {"paths": [warehouse.relative(file) for file in telemetry], "absolute": [str(f.absolute()) for f in telemetry]},
+        ).fetchall()
+    return {telemetry[number]: profile for number, profile in found}
+
+
+def _add_naming(connection: duckdb.DuckDBPyConnection, table: Path, origin: str, staging: Path) -> None:
+    places = places_of([name.lower() for name in read_header(table).names])
+    if places["telemetry_path"] and places["profile"]:
+        read_table(connection, table, origin, staging)
+        connection.execute(
+            "INSERT INTO naming SELECT cells[$path], present(cells[$profile]), $origin FROM csv_rows",
+            {"path": places["telemetry_path"], "profile": places["profile"], "origin": origin},
+        )
 
 
 @steady

@@ -124,3 +124,14 @@ CREATE OR REPLACE TEMP MACRO agree(measures, words, other_measures, other_words)
 CREATE OR REPLACE TEMP MACRO lacks(measures, words, other_measures, other_words) AS
     len(list_filter(list_zip(measures, other_measures), lambda z: z[1] IS NULL AND z[2] IS NOT NULL)) > 0
     OR len(list_filter(list_zip(words, other_words), lambda z: z[1] IS NULL AND z[2] IS NOT NULL)) > 0;
+
+-- The name of a telemetry file without folders and endings; paths may be those of another machine.
+CREATE OR REPLACE TEMP MACRO file_stem(path) AS
+    regexp_replace(regexp_extract(path, '[^/\\]+$'), '(?i)([.](jsonl|ndjson))?([.](gz|zst))?$', '');
+
+-- Whether a file lies in the folder of a table, or below it.
+CREATE OR REPLACE TEMP MACRO is_below(path, table_path) AS
+    CASE
+        WHEN contains(table_path, '/') THEN starts_with(path, regexp_replace(table_path, '[^/]*$', ''))
+        ELSE NOT starts_with(path, '/')
+    END;

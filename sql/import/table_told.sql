@@ -2,7 +2,7 @@
 --
 -- Grain:  one row per row of a table that does (row_no), with the run (run_id).
 -- Reads:  telling (rows as table_runs has them, with row_no), table_files, runs, experiment_runs, the macros of
---         table_macros and table_files.
+--         table_macros.
 -- Binds:  $called (name of a column -> its name here); $names_experiment, $names_repeat (whether the table itself says
 --         so; else the experiment is the name of the file, the repeat a number given on the way in).
 -- Note:   a row tells of the run whose telemetry it names, or whose run_id; else of one of the same settings and the same
