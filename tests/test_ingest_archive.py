@@ -36,7 +36,9 @@ def name_of(profile: str, q: int, repeat: int) -> str:
 
 def telemetry(pnl: float) -> bytes:
     """Return three ticks that end with a PnL."""
-    return b"".join(line(t=t, pnl_realised=each, pnl_unrealised=0.0, pnl_total=each) for t, each in enumerate((0, 3, pnl)))
+    return b"".join(
+        line(t=t, pnl_realised=each, pnl_unrealised=0.0, pnl_total=each) for t, each in enumerate((0, 3, pnl))
+    )
 
 
 def table(*, with_path: bool = False, runs: list[tuple[str, int, int]] = RUNS) -> str:
@@ -79,8 +81,8 @@ def expected() -> list[tuple[Any, ...]]:
 def found(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     return ask(
         warehouse,
-        "SELECT experiment, run_name, profile, repeat, source_kind, status, init_q_tao, band_base, mm_size_eta, vol_ref, "
-        "daily_loss_limit, final_pnl, stdout_pnl_total, dq_stdout, num_ticks, duration_sec, returncode "
+        "SELECT experiment, run_name, profile, repeat, source_kind, status, init_q_tao, band_base, mm_size_eta, "
+        "vol_ref, daily_loss_limit, final_pnl, stdout_pnl_total, dq_stdout, num_ticks, duration_sec, returncode "
         "FROM runs ORDER BY final_pnl",
     )
 
@@ -130,7 +132,9 @@ def test_again_changes_nothing(warehouse: Warehouse) -> None:
 PARTS = ("telemetry", "exp05_runs_raw.csv", "exp05_runs_with_ts.csv")
 
 
-@pytest.mark.parametrize("order", [*itertools.permutations(PARTS)], ids=lambda order: " ".join(part[:14] for part in order))
+@pytest.mark.parametrize(
+    "order", [*itertools.permutations(PARTS)], ids=lambda order: " ".join(part[:14] for part in order)
+)
 def test_the_parts_may_come_in_any_order(warehouse: Warehouse, order: tuple[str, ...]) -> None:
     folder = archive(warehouse.root)
     for part in order:
@@ -157,7 +161,10 @@ def test_rows_whose_telemetry_is_missing_are_rows_of_a_table(warehouse: Warehous
 def test_tables_without_any_telemetry_count_once(warehouse: Warehouse) -> None:
     folder = archive(warehouse.root)
     raw, with_path = folder / "exp05_runs_raw.csv", folder / "exp05_runs_with_ts.csv"
-    away = write(warehouse.root / "a" / raw.name, raw.read_text()), write(warehouse.root / "b" / raw.name, with_path.read_text())
+    away = (
+        write(warehouse.root / "a" / raw.name, raw.read_text()),
+        write(warehouse.root / "b" / raw.name, with_path.read_text()),
+    )
     for file in (*away, *away):
         ingest(warehouse, file)
     # The table that says more has taken the place of the other, and keeps it.
@@ -213,7 +220,9 @@ def test_telemetry_of_the_same_name_that_is_of_another_run_is_left_alone(warehou
     other = "telemetry_path,profile,experiment,pnl_total,note\n/x/exp05_balanced_q0_r0.jsonl,balanced,mine,-77.5,b\n"
     ingest(warehouse, write(warehouse.root / "other" / "mine_runs.csv", other))
     assert found(warehouse)[:-1] == expected()
-    assert ask(warehouse, "SELECT source_kind, stdout_pnl_total FROM runs WHERE experiment = 'mine'") == [("csv", -77.5)]
+    assert ask(warehouse, "SELECT source_kind, stdout_pnl_total FROM runs WHERE experiment = 'mine'") == [
+        ("csv", -77.5)
+    ]
 
 
 def test_a_run_that_its_row_calls_failed_has_failed(warehouse: Warehouse) -> None:

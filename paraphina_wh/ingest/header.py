@@ -23,7 +23,7 @@ _OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 @dataclass(frozen=True)
 class Header:
-    """The names of the columns, white space around them removed; a column without a name, or `Unnamed: 0`, has an empty one.
+    """The names of the columns, white space around them removed; columns without a name have an empty one.
 
     warnings: what is odd but allowed.
     """
@@ -46,7 +46,9 @@ def read_header(file: Path) -> Header:
     written = [name.strip() for name in _first_record(file, start.removeprefix(_BOM))]
     names = ["" if _UNNAMED.fullmatch(name) else name for name in written]
     _check_names(file, names)
-    unnamed = [f"{place} ({name})" if name else str(place) for place, name in enumerate(written, 1) if not names[place - 1]]
+    unnamed = [
+        f"{place} ({name})" if name else str(place) for place, name in enumerate(written, 1) if not names[place - 1]
+    ]
     warnings = ["starts with a byte order mark"] if start.startswith(_BOM) else []
     if unnamed:
         warnings.append(f"column {', '.join(unnamed)} has no name: left out")

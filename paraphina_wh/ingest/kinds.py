@@ -20,8 +20,16 @@ from paraphina_wh.sidecar import SUFFIX, sidecar_path, stem
 from paraphina_wh.telemetry.source import ending_of, open_source
 
 Kind = Literal[
-    *("telemetry", "stdout", "dataset", "mc_runs", "runs_table", "summary_table"),
-    *("exported", "view_rows", "shorter", "unknown"),
+    "telemetry",
+    "stdout",
+    "dataset",
+    "mc_runs",
+    "runs_table",
+    "summary_table",
+    "exported",
+    "view_rows",
+    "shorter",
+    "unknown",
 ]
 
 HARNESS_NAME: Final = re.compile(rf"({'|'.join(TIERS)})_r(\d+)")
@@ -29,7 +37,12 @@ JSONL_ENDINGS: Final = (".jsonl", ".ndjson")
 TEXT_ENDINGS: Final = (".txt", ".log")
 TABLE_ENDINGS: Final = (".csv",)
 # What only this program writes: rows of its views carry these names, whoever kept them in a file.
-_OF_VIEWS: Final = ({"run_id", "batch_id"}, {"run_id", "evidence_id"}, {"run_id", "plan_key"}, {"run_id", "profile", "label", "t"})
+_OF_VIEWS: Final = (
+    {"run_id", "batch_id"},
+    {"run_id", "evidence_id"},
+    {"run_id", "plan_key"},
+    {"run_id", "profile", "label", "t"},
+)
 # What analysis steps add to means.
 _OF_STEPS: Final = frozenset({"safe_cell", "kill_verdict"})
 # Beside a table: the experiment file whose runner exported it from the warehouse.
@@ -140,7 +153,8 @@ def _kind_of_table(file: Path) -> Kind:
         return "exported"
     if is_summary(header):
         return "summary_table"
-    return "runs_table" if is_per_run(header) else "unknown"
+    # Experiments that read telemetry alone have no other PnL in their tables.
+    return "runs_table" if is_per_run(header) or "pnl_total_end" in names else "unknown"
 
 
 def _kind_of_text(file: Path) -> Kind:

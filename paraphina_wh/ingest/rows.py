@@ -126,7 +126,9 @@ def _apply_stdout(row: LedgerRow, found: StdoutSummary) -> None:
     row.stdout_risk_regime = found.risk_regime
     row.stdout_usable = found.has_summary and not found.non_finite
     row.seed = _held_by(UINT64_MAX, found.seed) if row.seed is None else row.seed
-    row.ticks_requested = _held_by(INT64_MAX, found.ticks_requested) if row.ticks_requested is None else row.ticks_requested
+    row.ticks_requested = (
+        _held_by(INT64_MAX, found.ticks_requested) if row.ticks_requested is None else row.ticks_requested
+    )
     if row.engine is None and found.cfg_version:
         row.engine = "reference" if "reference" in found.cfg_version else "external"
 

@@ -75,10 +75,7 @@ _REPEAT_NAMES: Final = COLUMNS["repeat"]
 _APART: Final = ("vol_ref_override", "vol_ref_centre")
 # Name of a column that says which run it was -> its name here, so that labels of unlike tables can be compared.
 CALLED: Final = {
-    name: column
-    for column in (*_KNOBS, "profile", "repeat")
-    for name in COLUMNS[column]
-    if name not in _APART
+    name: column for column in (*_KNOBS, "profile", "repeat") for name in COLUMNS[column] if name not in _APART
 }
 # What data frames call the column that counted their rows.
 _INDEX_NAMES: Final = ("index", "level_0")

@@ -100,8 +100,7 @@ def _load(connection: duckdb.DuckDBPyConnection, plain: Path, columns: int) -> N
     cells.project("list_value(*COLUMNS(*)) AS cells").create("csv_cells")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE csv_rows AS SELECT rowid + 1 AS row_no, "
-        "list_transform(cells, lambda c: nullif(trim(c, concat(' ', chr(9), chr(10), chr(13), chr(160))), '')) AS cells "
-        "FROM csv_cells"
+        "list_transform(cells, lambda c: nullif(trimmed(c), '')) AS cells FROM csv_cells"
     )
     connection.execute("DROP TABLE csv_cells")
 

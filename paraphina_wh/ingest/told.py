@@ -19,9 +19,9 @@ from paraphina_wh.catalog import connect, steady
 from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import ledger_text, recorded, write_ledger
+from paraphina_wh.ingest.header import read_header
 from paraphina_wh.ingest.plan import BATCH_RUNS, newest_batch
 from paraphina_wh.ingest.rows import fill_in, withdrawal_row
-from paraphina_wh.ingest.header import read_header
 from paraphina_wh.ingest.run_columns import CALLED, places_of
 from paraphina_wh.ingest.table import count, read_table, run_import
 from paraphina_wh.ingest.task import Outcome
@@ -52,22 +52,27 @@ def find_told(
 def profiles_told(
     warehouse: Warehouse, telemetry: Sequence[Path], tables: Sequence[Path], staging: Path
 ) -> dict[Path, str]:
-    """Return the profiles that rows of tables, of these or of those taken in before, give to the telemetry they name."""
+    """Return the profiles that rows of tables, of these or of earlier ones, give to the telemetry that they name."""
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         run_import(connection, "table_macros")
         connection.execute(
-            "CREATE TEMP TABLE naming AS SELECT telemetry_path, profile, source_path FROM runs WHERE source_kind = 'csv'"
+            "CREATE TEMP TABLE naming AS "
+            "SELECT telemetry_path, profile, source_path FROM runs WHERE source_kind = 'csv'"
         )
         for number, table in enumerate(tables):
             # What is wrong with a table is said when its turn comes.
             with suppress(WarehouseError), commit.staging_folder(staging, f"naming-{number}") as folder:
                 _add_naming(connection, table, warehouse.relative(table), folder)
         found = connection.execute(
-            "SELECT f.number, any_value(n.profile) FROM naming n JOIN (SELECT unnest($paths) AS path, unnest($absolute) "
-            "AS absolute, unnest(range(len($paths))) AS number) f ON file_stem(n.telemetry_path) = file_stem(f.path) "
+            "SELECT f.number, any_value(n.profile) FROM naming n "
+            "JOIN (SELECT unnest($paths) AS path, unnest($absolute) AS absolute, unnest(range(len($paths))) AS number) "
+            "f ON file_stem(n.telemetry_path) = file_stem(f.path) "
             "WHERE n.telemetry_path = f.absolute OR is_below(f.path, n.source_path) "
             "GROUP BY f.number HAVING count(DISTINCT n.profile) = 1",
-            {"paths": [warehouse.relative(file) for file in telemetry], "absolute": [str(f.absolute()) for f in telemetry]},
+            {
+                "paths": [warehouse.relative(file) for file in telemetry],
+                "absolute": [str(f.absolute()) for f in telemetry],
+            },
         ).fetchall()
     return {telemetry[number]: profile for number, profile in found}
 
@@ -135,7 +140,8 @@ def complete(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection) -> int
 def _completed(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, LedgerRow]]:
     """Yield experiment and ledger row of each run to complete."""
     found = connection.execute(
-        f"SELECT t.experiment, to_json(r), to_json(t) FROM table_told JOIN (SELECT {_COLUMNS} FROM runs) r USING (run_id) "
+        "SELECT t.experiment, to_json(r), to_json(t) FROM table_told "
+        f"JOIN (SELECT {_COLUMNS} FROM runs) r USING (run_id) "
         f"JOIN (SELECT row_no, experiment, {_COLUMNS} FROM telling) t USING (row_no) WHERE completes ORDER BY row_no"
     ).fetchall()
     for experiment, held, said in found:
@@ -152,9 +158,7 @@ def _withdraw(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection) -> No
     _commit(warehouse, connection, [(experiment, withdrawal_row("", *names)) for experiment, *names in found])
 
 
-def _commit(
-    warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, told: Sequence[tuple[str, LedgerRow]]
-) -> None:
+def _commit(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection, told: Sequence[tuple[str, LedgerRow]]) -> None:
     """Commit ledger rows, some hundred at a time, with the metrics of the ticks that are in place."""
     batch = newest_batch(connection)
     for experiment in sorted({experiment for experiment, _ in told}):

@@ -117,7 +117,8 @@ def _quoted(name: str) -> str:
 def _fingerprint(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, object]:
     """Return the number of rows, and what tells multisets of rows apart."""
     [(rows, digest)] = connection.execute(
-        f"SELECT count(*), sum(hash(r)::HUGEINT) FROM (SELECT {_struct(connection, files)} AS r FROM {_rows_of(connection, files)})"
+        "SELECT count(*), sum(hash(r)::HUGEINT) "
+        f"FROM (SELECT {_struct(connection, files)} AS r FROM {_rows_of(connection, files)})"
     ).fetchall()
     return int(rows), digest
 

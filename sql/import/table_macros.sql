@@ -6,6 +6,8 @@
 -- Note:   cells come without white space around them; an empty one and the words nan, none and null are no value. Numbers are decimal and finite; what is not
 --         read here is a bad cell, see table_bad_cells.sql. A value is known by what it is, not by how it is written:
 --         1.50 is 1.5, 1E-5 is 0.00001, and a column that once held whole numbers may hold floats today.
+CREATE OR REPLACE TEMP MACRO trimmed(text) AS trim(text, concat(' ', chr(9), chr(10), chr(13), chr(160)));
+
 CREATE OR REPLACE TEMP MACRO present(text) AS CASE WHEN lower(text) NOT IN ('', 'nan', 'none', 'null') THEN text END;
 
 -- DuckDB alone would take 1_000 for a number. Zero has no sign.
