@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN, unit
+from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN, UInt64, unit
 from paraphina_wh.telemetry.shape import Contract
 
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
@@ -33,7 +33,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     label: Annotated[str, unit("-", "label of the run; JSON of the label keys for stdout runs")]
     label_json: Annotated[str | None, unit("-", "label keys as JSON text")] = None
     repeat: Annotated[_Int | None, unit("-", "repeat index")] = None
-    seed: Annotated[_Int | None, unit("-", "seed of the run; null when none was passed")] = None
+    seed: Annotated[UInt64 | None, unit("-", "seed of the run, unsigned 64 bit; null when none was passed")] = None
     status: Annotated[str, unit("-", "ok, failed or timeout; withdrawn in withdrawals")] = "ok"
     error: Annotated[str | None, unit("-", "why the run failed")] = None
     end_known_by: Annotated[

@@ -3,13 +3,15 @@
 -- Grain:  one row per event: a run came in, or was withdrawn. Superseded runs are still here.
 -- Reads:  runs/experiment=<e>/<batch>.parquet. Paths are relative to the warehouse folder.
 -- Note:   columns are those of runs. A row stored twice counts once: compaction may be interrupted. No kill seen in a
---         run that failed, or whose telemetry is cut off, is none known; rows of earlier versions said false there.
+--         run that failed, or whose telemetry is cut off, is none known; rows of earlier versions said false there, and
+--         held seeds as signed integers.
 --
 -- Columns:
 --   experiment            | -         | experiment the run belongs to (folder key)
 CREATE OR REPLACE VIEW run_ledger AS
 SELECT * REPLACE (
-    CASE WHEN kill_switch OR (status = 'ok' AND NOT coalesce(truncated, false)) THEN kill_switch END AS kill_switch
+    CASE WHEN kill_switch OR (status = 'ok' AND NOT coalesce(truncated, false)) THEN kill_switch END AS kill_switch,
+    try_cast(seed AS UBIGINT) AS seed
 )
 FROM read_parquet(
     'runs/*/*.parquet',

@@ -15,7 +15,7 @@
 --   label                 | -         | label of the run
 --   label_json            | -         | label keys as JSON text
 --   repeat                | -         | repeat index
---   seed                  | -         | seed of the run; null when none was passed
+--   seed                  | -         | seed of the run, unsigned 64 bit; null when none was passed
 --   ticks                 | ticks     | ticks asked for
 --   status                | -         | ok, failed or timeout
 --   error                 | -         | why the run failed

@@ -121,6 +121,8 @@ def tell(report: Report) -> None:
             warn(f"{outcome.file}: {text}")
         if outcome.status == "rejected":
             _tell_rejection(outcome.file, outcome.errors, outcome.error_count, outcome.hint)
+    if report.settled:
+        notice(f"{report.settled} rows of tables tell of runs that are here now: counted once")
     _tell_left_out(report)
     counts = {status: sum(o.status == status for o in report) for status in dict.fromkeys(o.status for o in report)}
     notice(", ".join(f"{count} {status}" for status, count in counts.items()))

@@ -17,6 +17,7 @@ from paraphina_wh.ingest.kinds import (
     TEXT_ENDINGS,
     Kind,
     holds_dataset_rows,
+    is_exported,
     kind_of,
     leftover,
     what_is,
@@ -136,7 +137,11 @@ def _leads_to_another(place: Path, each: _Candidate, by_place: Mapping[Path, _Ca
 def _add(found: Found, candidate: _Candidate) -> None:
     file, named = candidate.path, candidate.named
     kind = "unknown" if candidate.problem else kind_of(file)
-    if not named and (kind == "exported" or _MADE_BY_STEPS.fullmatch(file.name)):
+    is_made = not candidate.problem and (is_exported(file) or bool(_MADE_BY_STEPS.fullmatch(file.name)))
+    # Of a table of runs that was named, the rows tell whether the runs are here.
+    if is_made and kind == "summary_table":
+        kind = "exported"
+    if is_made and not named:
         found.left_out.append(LeftOut(str(file), "made of runs that the warehouse has"))
     elif not named and not candidate.problem and (kind == "unknown" or not _holds_what_it_is(file, kind)):
         found.left_out.append(LeftOut(str(file), what_is(file)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from paraphina_wh.engine.ending import Left, ending_of
+from paraphina_wh.engine.ending import Asked, Ending, Left, ending_of
 from paraphina_wh.engine.stdout import StdoutSummary, parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.log import read_log
@@ -16,7 +16,7 @@ from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.known import TIERS
 from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.telemetry.reader import Ledger
-from paraphina_wh.telemetry.record import INT64_MAX
+from paraphina_wh.telemetry.record import INT64_MAX, UINT64_MAX
 
 # The knobs that have a column of their own, under the names labels use.
 KNOB_COLUMNS = {
@@ -27,6 +27,15 @@ KNOB_COLUMNS = {
     "vol_ref": "PARAPHINA_VOL_REF",
     "daily_loss_limit": "PARAPHINA_DAILY_LOSS_LIMIT",
 }
+# What a table knows of a run beside the metrics of its telemetry.
+_FROM_TABLE = (
+    *("run_name", "sweep_id", "label_json", "repeat", "seed", "knobs_json", "ticks_requested"),
+    *("duration_sec", "returncode", "source_path", "source_row"),
+)
+_STDOUT_OF_TABLE = (
+    *("stdout_pnl_realised", "stdout_pnl_unrealised", "stdout_pnl_total"),
+    *("stdout_kill_switch", "stdout_kill_reason", "stdout_risk_regime", "stdout_usable"),
+)
 
 
 def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
@@ -42,10 +51,7 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
         _apply_sidecar(row, task)
     row.source_kind = "stdout"
     if task.ending:
-        row.dq_stdout = task.ending.stdout_agrees
-        if row.status == "ok" and task.ending.problem:
-            row.status, row.error = "failed", task.ending.problem
-        row.end_known_by = task.ending.known_by if row.status == "ok" else None
+        _apply_ending(row, task.ending)
     if task.stdout:
         log = read_log(Path(task.stdout))
         row.source_path = None if task.source or task.sidecar else task.origin
@@ -54,6 +60,8 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
         _check_profile(task, found)
         row.warnings = _texts(_stdout_warnings(found))
         _apply_stdout(row, found)
+    if task.told:
+        fill_in(row, task.told)
     return row
 
 
@@ -68,12 +76,62 @@ def _check_profile(task: Task, found: StdoutSummary) -> None:
 
 def judged(task: Task, ledger: Ledger | None = None) -> Task:
     """Return a task that knows how its run ended. ledger: the account of its telemetry, None when there is none."""
-    said = parse_stdout(read_log(Path(task.stdout)).text) if task.stdout else None
     left = None
     if ledger:
         records = ledger.lines - ledger.blank - ledger.truncated
         left = Left(records, ledger.end, ledger.killed, ledger.truncated)
-    return msgspec.structs.replace(task, ending=ending_of(task.asked, said, left))
+    return msgspec.structs.replace(task, ending=ending_of(task.asked, _said(task), left))
+
+
+def _said(task: Task) -> StdoutSummary | None:
+    if task.stdout:
+        return parse_stdout(read_log(Path(task.stdout)).text)
+    return _said_in_table(task.told) if task.told else None
+
+
+def _said_in_table(told: LedgerRow) -> StdoutSummary | None:
+    """Return what the row of a table tells of the summary on stdout; None when it has no PnL of one."""
+    if told.stdout_pnl_total is None:
+        return None
+    return StdoutSummary(
+        cfg_version=None,
+        cfg_hash=None,
+        profile=None,
+        ticks_requested=None,
+        seed=None,
+        kill_tick=None,
+        kill_reason=None,
+        risk_regime=None,
+        pnl_realised=told.stdout_pnl_realised,
+        pnl_unrealised=told.stdout_pnl_unrealised,
+        pnl_total=told.stdout_pnl_total,
+        kill_switch=told.stdout_kill_switch,
+        has_summary=True,
+        non_finite=False,
+    )
+
+
+def _apply_ending(row: LedgerRow, ending: Ending) -> None:
+    row.dq_stdout = ending.stdout_agrees
+    if row.status == "ok" and ending.problem:
+        row.status, row.error = "failed", ending.problem
+    row.end_known_by = ending.known_by if row.status == "ok" else None
+
+
+def fill_in(row: LedgerRow, told: LedgerRow, left: Left | None = None) -> None:
+    """Enter what the row of a table tells of a run that is known by its telemetry alone.
+
+    The engine's own stdout says more than a table of what was read from it. A run that the table calls failed is, and
+    so is one of which table and telemetry tell differently. left: what the telemetry tells of its end.
+    """
+    names = [*_FROM_TABLE, *KNOB_COLUMNS, *(() if row.stdout_sha256 else _STDOUT_OF_TABLE)]
+    for name in names:
+        if getattr(row, name) is None:
+            setattr(row, name, getattr(told, name))
+    if row.status == "ok" != told.status:
+        row.status, row.error = told.status, told.error
+    if left and row.stdout_sha256 is None:
+        _apply_ending(row, ending_of(Asked(ticks=row.ticks_requested), _said_in_table(told), left))
 
 
 def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerRow:
@@ -114,11 +172,13 @@ def _apply_stdout(row: LedgerRow, found: StdoutSummary) -> None:
     row.stdout_pnl_total = found.pnl_total
     row.stdout_kill_switch = found.kill_switch
     row.stdout_kill_reason = found.kill_reason
-    row.stdout_kill_tick = _int64(found.kill_tick)
+    row.stdout_kill_tick = _held_by(INT64_MAX, found.kill_tick)
     row.stdout_risk_regime = found.risk_regime
     row.stdout_usable = found.has_summary and not found.non_finite
-    row.seed = _int64(found.seed) if row.seed is None else row.seed
-    row.ticks_requested = _int64(found.ticks_requested) if row.ticks_requested is None else row.ticks_requested
+    row.seed = _held_by(UINT64_MAX, found.seed) if row.seed is None else row.seed
+    row.ticks_requested = (
+        _held_by(INT64_MAX, found.ticks_requested) if row.ticks_requested is None else row.ticks_requested
+    )
     if row.engine is None and found.cfg_version:
         row.engine = "reference" if "reference" in found.cfg_version else "external"
 
@@ -180,9 +240,9 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _int64(number: int | None) -> int | None:
-    """Return a number that a column can hold; stdout may name any."""
-    return number if number is not None and number <= INT64_MAX else None
+def _held_by(limit: int, number: int | None) -> int | None:
+    """Return a number that a column with such a limit can hold; stdout may name any."""
+    return number if number is not None and number <= limit else None
 
 
 def _texts(texts: list[str]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from paraphina_wh.engine.ending import NOTHING_ASKED, Asked, Ending
+from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.sidecar import Sidecar
 
 # Stands for the status of a run in place that is about to be told anew.
@@ -19,6 +20,7 @@ class InPlace(msgspec.Struct, frozen=True):
     content: the run_id that its content has when no line is put aside. is_gone: the file of its ticks is not there.
     bytes: of its telemetry, decompressed. lines: of it; quarantined: those put aside; cut_off: the last one is.
     end_known: something proves that it is whole. has_stdout: it came in with the engine's stdout.
+    is_row: of a table; what the engine itself left of the run takes its place.
     """
 
     run_id: str
@@ -33,6 +35,7 @@ class InPlace(msgspec.Struct, frozen=True):
     cut_off: bool = False
     end_known: bool = False
     has_stdout: bool = False
+    is_row: bool = False
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -43,6 +46,7 @@ class Task(msgspec.Struct, kw_only=True):
     asked: what it was asked for. ending: how it ended; None as long as nobody has looked.
     in_place: runs the warehouse holds under this profile and label.
     again: take in what the warehouse holds already: its lines may be judged otherwise now.
+    told: what the row of a table says of it.
     """
 
     source: str | None
@@ -59,6 +63,7 @@ class Task(msgspec.Struct, kw_only=True):
     replace: bool = False
     in_place: list[InPlace] = []
     again: bool = False
+    told: LedgerRow | None = None
 
     @property
     def failed(self) -> bool:
@@ -102,8 +107,8 @@ class Task(msgspec.Struct, kw_only=True):
 
     @property
     def usable_in_place(self) -> list[InPlace]:
-        """Return the runs in place that are no failures."""
-        return [old for old in self.in_place if old.status == "ok"]
+        """Return the runs in place that are no failures, and no rows of tables."""
+        return [old for old in self.in_place if old.status == "ok" and not old.is_row]
 
     @property
     def superseded(self) -> list[str]:
