@@ -156,8 +156,10 @@ def _completed(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, Led
 
 def _left(row: LedgerRow, killed: bool, amounts: Sequence[float | None]) -> Left:
     """Return what the telemetry of a run tells of its end. amounts: PnL of the last tick, as `End` has it."""
-    known = [amount for amount in amounts if amount is not None]
-    end = End(*known, killed) if len(known) == len(amounts) and not row.truncated else None
+    realised, unrealised, total = amounts
+    end = None
+    if realised is not None and unrealised is not None and total is not None and not row.truncated:
+        end = End(realised, unrealised, total, killed)
     records = (row.lines or 0) - (row.blank or 0) - bool(row.truncated)
     return Left(records, end, killed, bool(row.truncated))
 
