@@ -25,4 +25,4 @@ SELECT l.*
 FROM run_ledger l
 JOIN additions a ON l.run_id = a.run_id AND l.batch_id = a.batch_id
 WHERE a.nth = 1 AND l.event = 'run'
-ORDER BY l.batch_id, l.profile, l.label;
+ORDER BY l.batch_id, l.profile, l.label, l.run_id;

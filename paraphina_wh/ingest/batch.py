@@ -10,7 +10,7 @@ import duckdb
 import msgspec
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import no_glob, view_files
+from paraphina_wh.catalog import macros_sql, no_glob, view_files
 from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES, open_reader
@@ -57,7 +57,7 @@ class Ingester:
         self.threads = threads
         self.newest_batch = newest_batch
         self.reader = open_reader(threads, warehouse.staging)
-        # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
+        # One thread: what it holds in memory must not grow with the cores.
         self.condenser = self.reader if threads == 1 else in_memory(1, warehouse.staging)
 
     def __enter__(self) -> Self:
@@ -157,10 +157,16 @@ def write_ledger(
     encoded = [msgspec.json.encode(row) for row in rows]
     lines.write_bytes(b"\n".join(encoded))
     longest = max(SMALLEST_OBJECT_BYTES, *map(len, encoded)) + 1024
-    columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in column_types(LEDGER).items())
+    types = column_types(LEDGER)
+    # Rows that are restored from records of earlier versions may hold any text there.
+    instants = [name for name, kind in types.items() if kind == "TIMESTAMPTZ"]
+    read_as = types | dict.fromkeys(instants, "VARCHAR")
+    columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in read_as.items())
+    casts = ", ".join(f"TRY_CAST({name} AS TIMESTAMPTZ) AS {name}" for name in instants)
     connection.execute(
-        f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(no_glob(str(lines)))}], "
-        f"format = 'newline_delimited', maximum_object_size = {longest}, columns = {{{columns}}})"
+        f"CREATE OR REPLACE TABLE staged AS SELECT * REPLACE ({casts}) "
+        f"FROM read_json([{sql_text(no_glob(str(lines)))}], format = 'newline_delimited', "
+        f"maximum_object_size = {longest}, columns = {{{columns}}})"
     )
     _condense(connection, ticks)
     connection.execute(f"COPY ({_LEDGER_WITH_METRICS}) TO {sql_text(str(target))} (FORMAT parquet, COMPRESSION zstd)")
@@ -174,7 +180,7 @@ def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path]) -> N
     connection.execute(
         f"CREATE OR REPLACE VIEW ticks AS SELECT t.*, s.profile, s.label FROM {source} t JOIN staged s USING (run_id)"
     )
-    connection.execute(view_files()["condensed_ticks"].read_text())
+    connection.execute(macros_sql() + view_files()["condensed_ticks"].read_text())
 
 
 def _superseded_files(warehouse: Warehouse, runs: Sequence[Staged]) -> list[Path]:

@@ -87,7 +87,8 @@ def _convert(ledger: Ledger, origin: str, staging: Path) -> Path:
     staged = staging / "mc_runs.parquet"
     with in_memory() as connection:
         connection.execute(
-            f"CREATE TABLE runs AS SELECT $path AS source_path, $sha256 AS source_sha256, $now AS ingested_at, r.*, "
+            "CREATE TABLE runs AS SELECT $path AS source_path, $sha256 AS source_sha256, "
+            "$now::TIMESTAMPTZ AS ingested_at, r.*, "
             f"x.extra FROM {_json_lines(staging / 'clean.jsonl', column_types(MC_RUNS), ledger.longest_line)} r "
             f"LEFT JOIN {_extra(staging)} x ON r.run_index = x.t ORDER BY run_index",
             {

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,7 +24,7 @@ from paraphina_wh.ingest.split import split_on_reset
 from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.ledger import run_id_of
-from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, read_sidecar, sidecar_path, stdout_path, stem
+from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, in_utc, read_sidecar, sidecar_path, stdout_path, stem
 from paraphina_wh.telemetry.source import plain_name
 from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
 
@@ -105,6 +106,7 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path, pl
         raise WarehouseError(f"{file}: the run has not finished", "wait for it, or repeat the run that was interrupted")
     if sidecar:
         sidecar = _without_foreign_knobs(sidecar, warehouse.relative(file), plan)
+        sidecar = _with_start_in_utc(sidecar, warehouse.relative(file), plan)
     stdout = file.with_name(file.name.removesuffix(SUFFIX) + STDOUT_SUFFIX) if without_ticks else stdout_path(file)
     task = Task(
         source=None if without_ticks else str(file.absolute()),
@@ -130,6 +132,18 @@ def _without_foreign_knobs(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar
     plan.warnings.append(f"{origin}: its sidecar holds variables that are no PARAPHINA_* knobs, left out: {shown}")
     knobs = {name: value for name, value in sidecar.knobs.items() if is_of_overlay(name)}
     return msgspec.structs.replace(sidecar, knobs=knobs)
+
+
+def _with_start_in_utc(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar:
+    """Return a sidecar whose start is an instant in UTC: the latest sweep is the one that was started last."""
+    start = in_utc(sidecar.started_at)
+    if sidecar.started_at is not None and start is None:
+        plan.warnings.append(
+            f"{origin}: started_at of its sidecar is no instant, left out: {sidecar.started_at[:80]!r}"
+        )
+    elif sidecar.started_at is not None and datetime.fromisoformat(sidecar.started_at).tzinfo is None:
+        plan.warnings.append(f"{origin}: started_at of its sidecar has no offset, taken as UTC: {sidecar.started_at!r}")
+    return msgspec.structs.replace(sidecar, started_at=start)
 
 
 def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:

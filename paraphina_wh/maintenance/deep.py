@@ -9,7 +9,7 @@ from typing import Final
 
 import duckdb
 
-from paraphina_wh.catalog import sql_folder, view_files
+from paraphina_wh.catalog import macros_sql, sql_folder, view_files
 from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import run_id_of
@@ -67,7 +67,7 @@ def check_deeply(
     gone, or is another file by now, tells nothing.
     Raises: WarehouseError when the ledger cannot be read.
     """
-    # One thread, as at ingest: the order of sums decides on their last digit.
+    # One thread, as at ingest: what it holds in memory must not grow with the cores.
     with in_memory(threads=1) as connection:
         runs = steadily(lambda: _load_runs(warehouse, connection))
         on_plan(len(runs))
@@ -126,7 +126,7 @@ def _differences(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -
         f"FROM read_parquet({parquet_list(files)}, hive_partitioning = false, union_by_name = true) t "
         "JOIN stored_runs r USING (run_id)"
     )
-    connection.execute(view_files()["condensed_ticks"].read_text())
+    connection.execute(macros_sql() + view_files()["condensed_ticks"].read_text())
     return connection.execute((sql_folder() / "check" / "condensed.sql").read_text()).fetchall()
 
 
