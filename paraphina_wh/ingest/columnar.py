@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -41,14 +42,14 @@ class Columnar:
     """One conversion.
 
     source: JSONL whose every line is a valid record of the contract. target: Parquet file to write.
-    longest_line: bytes. constants: columns that come first, and their text. extra: file of an `ExtraFile`, or None.
+    longest_line: bytes. constants: columns that come first, and their value. extra: file of an `ExtraFile`, or None.
     metadata: key-value metadata of the Parquet file.
     """
 
     source: Path
     target: Path
     longest_line: int
-    constants: Mapping[str, str]
+    constants: Mapping[str, str | datetime]
     contract: Contract = TICKS
     extra: Path | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -201,8 +202,12 @@ class _Extras:
 
 def _rows(job: Columnar, source: Path, more: str = "") -> str:
     """Return the query of a file: constants, and the record with JSON values as text."""
-    constants = ", ".join(f"{sql_text(text)} AS {name}" for name, text in job.constants.items())
+    constants = ", ".join(f"{_constant(value)} AS {name}" for name, value in job.constants.items())
     return f"SELECT {constants}, {_stored(job.contract)}{more} FROM {_file(job, source)} records"
+
+
+def _constant(value: str | datetime) -> str:
+    return sql_text(value) if isinstance(value, str) else f"TIMESTAMPTZ {sql_text(value.isoformat())}"
 
 
 def _file(job: Columnar, source: Path) -> str:

@@ -98,7 +98,7 @@ def _convert(ledger: Ledger, origin: str, staging: Path) -> Path:
                 constants={
                     "source_path": origin,
                     "source_sha256": ledger.sha256,
-                    "ingested_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+                    "ingested_at": datetime.now(UTC),
                 },
                 contract=MC_RUNS,
                 extra=staging / "extra.arrow" if ledger.unknown else None,

@@ -26,14 +26,13 @@ from paraphina_wh.ingest.rows import fill_in, withdrawal_row
 from paraphina_wh.ingest.run_columns import CALLED, places_of
 from paraphina_wh.ingest.table import count, read_table, run_import
 from paraphina_wh.ingest.task import Outcome
-from paraphina_wh.ledger import LEDGER, LedgerRow
+from paraphina_wh.ledger import LedgerRow, columns_as_told
 from paraphina_wh.records import Record
 from paraphina_wh.telemetry.reader import End
-from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 VIEWS: Final = ("engine_presets", "run_ledger", "runs", "experiment_runs")
-_COLUMNS: Final = ", ".join(f'"{name}"' for name in column_types(LEDGER))
+_COLUMNS: Final = columns_as_told()
 
 
 def find_told(

@@ -7,12 +7,12 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from paraphina_wh.catalog import macros_sql
 from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest.batch import recorded
-from paraphina_wh.ledger import LEDGER, LedgerRow
+from paraphina_wh.ledger import LedgerRow, columns_as_told
 from paraphina_wh.maintenance.reading import parquet_list
 from paraphina_wh.records import Record, SourceRun, StoredFile, file_sha256
-from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import Warehouse, folder_key
 
 
@@ -32,11 +32,11 @@ def adopted(warehouse: Warehouse, path: Path, name: str) -> Record:
 
 def _ledger_rows(path: Path) -> list[LedgerRow]:
     """Return the rows of a ledger file; none when it is no such file, or when rows of tables are in it."""
-    columns = ", ".join(column_types(LEDGER))
     try:
         with in_memory() as connection:
+            connection.execute(macros_sql())
             texts = connection.execute(
-                f"SELECT to_json(r) FROM (SELECT {columns} "
+                f"SELECT to_json(r) FROM (SELECT {columns_as_told()} "
                 f"FROM read_parquet({parquet_list([path])}, hive_partitioning = false)) r"
             ).fetchall()
     except duckdb.Error:

@@ -12,11 +12,13 @@ import duckdb
 from paraphina_wh import commit
 from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError, machine_error
+from paraphina_wh.ledger import LEDGER
 from paraphina_wh.maintenance.exclusive import exclusive
 from paraphina_wh.maintenance.integrity import compare
 from paraphina_wh.maintenance.places import is_schema
 from paraphina_wh.maintenance.reading import parquet_list
 from paraphina_wh.records import Record, Records, fold, read_records
+from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
 
 # A file of this size is large enough to be read in one go, and stays as it is.
@@ -76,11 +78,10 @@ def _fold(warehouse: Warehouse, records: Records, folder: str, files: Sequence[s
         connection.execute("SET threads = 1")
         staged = staging / "folded.parquet"
         try:
-            connection.execute(
-                f"COPY (FROM {_rows_of(connection, [schema, *paths])}) TO {sql_text(str(staged))} "
-                "(FORMAT parquet, COMPRESSION zstd)"
-            )
-            before, after = _fingerprint(connection, [schema, *paths]), _fingerprint(connection, [staged])
+            rows = _rows_of(connection, [schema, *paths])
+            rows = _with_instants(rows) if of_runs else rows
+            connection.execute(f"COPY (FROM {rows}) TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)")
+            before, after = _fingerprint(connection, rows), _fingerprint(connection, _rows_of(connection, [staged]))
         except duckdb.Error as error:
             unreadable = WarehouseError(f"cannot fold {folder}: {error}", "paraphina-wh check names damaged files")
             raise machine_error(error, f"cannot fold {folder}") or unreadable from error
@@ -114,17 +115,23 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _fingerprint(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, object]:
+def _with_instants(rows: str) -> str:
+    """Return ledger rows with instants that an earlier version wrote as texts; the view run_ledger casts likewise."""
+    instants = (name for name, kind in column_types(LEDGER).items() if kind == "TIMESTAMPTZ")
+    casts = ", ".join(f"TRY_CAST({name} AS TIMESTAMPTZ) AS {name}" for name in instants)
+    return f"(SELECT * REPLACE ({casts}) FROM {rows})"
+
+
+def _fingerprint(connection: duckdb.DuckDBPyConnection, rows: str) -> tuple[int, object]:
     """Return the number of rows, and what tells multisets of rows apart."""
-    [(rows, digest)] = connection.execute(
-        "SELECT count(*), sum(hash(r)::HUGEINT) "
-        f"FROM (SELECT {_struct(connection, files)} AS r FROM {_rows_of(connection, files)})"
+    [(count, digest)] = connection.execute(
+        f"SELECT count(*), sum(hash(r)::HUGEINT) FROM (SELECT {_struct(connection, rows)} AS r FROM {rows})"
     ).fetchall()
-    return int(rows), digest
+    return int(count), digest
 
 
-def _struct(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
-    quoted = map(_quoted, sorted(_types(connection, _rows_of(connection, files))))
+def _struct(connection: duckdb.DuckDBPyConnection, rows: str) -> str:
+    quoted = map(_quoted, sorted(_types(connection, rows)))
     return "{" + ", ".join(f"{name}: {name}" for name in quoted) + "}"
 
 

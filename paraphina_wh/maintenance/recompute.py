@@ -18,11 +18,11 @@ import msgspec
 import polars as pl
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import set_up, sql_folder
+from paraphina_wh.catalog import macros_sql, set_up, sql_folder
 from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest.batch import metrics_definition, recorded, write_ledger
 from paraphina_wh.ingest.forget import Narrowed, find_meant
-from paraphina_wh.ledger import LEDGER, LedgerRow
+from paraphina_wh.ledger import LEDGER, LedgerRow, columns_as_told
 from paraphina_wh.maintenance.deep import in_chunks
 from paraphina_wh.maintenance.exclusive import exclusive
 from paraphina_wh.maintenance.integrity import compare
@@ -117,6 +117,7 @@ def recompute(
             set_up(warehouse)
         # One thread, as at ingest: the order of sums decides on their last digit.
         connection = held.enter_context(in_memory(threads=1))
+        connection.execute(macros_sql())
         work = _Work(warehouse, connection, dry_run)
         runs = work.choose(chosen or Chosen())
         on_plan(len(runs))
@@ -247,9 +248,8 @@ class _Work:
 
     def _rows(self, runs: Sequence[_Run], batch: str) -> list[LedgerRow]:
         """Return the ledger rows of runs as they are, as a revision of their own."""
-        columns = ", ".join(f'"{name}"' for name in column_types(LEDGER))
         result = self.connection.execute(
-            f"SELECT {columns} FROM stored_runs WHERE list_contains($names, run_id) ORDER BY ALL",
+            f"SELECT {columns_as_told()} FROM stored_runs WHERE list_contains($names, run_id) ORDER BY ALL",
             {"names": [run.run_id for run in runs]},
         )
         names = [column[0] for column in result.description or []]

@@ -11,12 +11,11 @@ import msgspec
 from paraphina_wh.catalog import connect, steady
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.known import no_runs
-from paraphina_wh.ledger import LEDGER, LedgerRow
-from paraphina_wh.telemetry.shape import column_types
+from paraphina_wh.ledger import LedgerRow, columns_as_told
 from paraphina_wh.warehouse import Warehouse
 
 _SHOWN = 10
-_COLUMNS = ", ".join(f'"{name}"' for name in column_types(LEDGER))
+_COLUMNS = columns_as_told()
 
 
 class Recorded(msgspec.Struct, frozen=True):
