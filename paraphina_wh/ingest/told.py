@@ -26,13 +26,17 @@ from paraphina_wh.ingest.rows import fill_in, withdrawal_row
 from paraphina_wh.ingest.run_columns import CALLED, places_of
 from paraphina_wh.ingest.table import count, read_table, run_import
 from paraphina_wh.ingest.task import Outcome
-from paraphina_wh.ledger import LedgerRow, columns_as_told
+from paraphina_wh.ledger import LEDGER, LedgerRow, columns_as_told
 from paraphina_wh.records import Record
+from paraphina_wh.tables import zero_rows
 from paraphina_wh.telemetry.reader import End
+from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 VIEWS: Final = ("engine_presets", "run_ledger", "runs", "experiment_runs")
 _COLUMNS: Final = columns_as_told()
+# The rows of a table lack columns.
+_LEDGER: Final = zero_rows(column_types(LEDGER))
 
 
 def find_told(
@@ -141,10 +145,12 @@ def complete(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection) -> int
 def _completed(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, LedgerRow]]:
     """Yield experiment and ledger row of each run to complete."""
     found = connection.execute(
-        "SELECT t.experiment, to_json(r), to_json(t), coalesce(m.kill_switch, false), "
-        "m.final_pnl_realised, m.final_pnl_unrealised, m.final_pnl FROM table_told "
-        f"JOIN (SELECT {_COLUMNS} FROM runs) r USING (run_id) JOIN runs m USING (run_id) "
-        f"JOIN (SELECT row_no, experiment, {_COLUMNS} FROM telling) t USING (row_no) WHERE completes ORDER BY row_no"
+        "SELECT t.experiment, to_json(r), to_json(t), m.killed, m.realised, m.unrealised, m.total FROM table_told "
+        f"JOIN (SELECT {_COLUMNS} FROM runs) r USING (run_id) "
+        "JOIN (SELECT run_id AS id, coalesce(kill_switch, false) AS killed, final_pnl_realised AS realised, "
+        "final_pnl_unrealised AS unrealised, final_pnl AS total FROM runs) m ON m.id = r.run_id "
+        f"JOIN (SELECT row_no, experiment, {_COLUMNS} FROM ({_LEDGER} UNION ALL BY NAME FROM telling)) t "
+        "USING (row_no) WHERE completes ORDER BY row_no"
     ).fetchall()
     for experiment, held, said, killed, *amounts in found:
         row, told = (msgspec.json.decode(text, type=LedgerRow) for text in (held, said))
