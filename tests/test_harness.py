@@ -350,7 +350,7 @@ def test_an_interrupted_session_is_finished_by_repeating_it(tmp_path: Path, how:
     options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "6", "--jobs", "2"]
     line = [sys.executable, "-m", "paraphina_wh", "run", "exp13", "--engine", str(slow), *options]
     session = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    _wait_until(lambda: len(list((tmp_path / "runs").rglob("*.stdout.txt"))) >= 2)
+    _wait_until(lambda: len(_finished(tmp_path)) >= 2)
     session.send_signal(how)
     _, stderr = session.communicate(timeout=600)
 
@@ -358,14 +358,14 @@ def test_an_interrupted_session_is_finished_by_repeating_it(tmp_path: Path, how:
         assert session.returncode == 130
         assert b"hint: " in stderr
     _wait_until(lambda: not any(_alive(int(p.suffix[1:])) for p in tmp_path.glob("pid.*")))
-    finished = [p for p in (tmp_path / "runs").rglob("*.run.json") if _status(p) == "ok"]
+    finished = _finished(tmp_path)
     (tmp_path / "go").touch()
     repeated = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=600)
 
     assert repeated.returncode == 0, repeated.stderr
     assert _runs(tmp_path, "seed, status") == [(seed, "ok") for seed in range(1, 7)]
     started = (tmp_path / "started.txt").read_text().split()
-    assert finished and all(started.count(_status_seed(path)) == 1 for path in finished)
+    assert all(started.count(_status_seed(path)) == 1 for path in finished)
 
 
 def test_a_session_below_nohup_outlives_its_terminal(tmp_path: Path) -> None:
@@ -373,12 +373,17 @@ def test_a_session_below_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "4", "--jobs", "1"]
     line = ["nohup", sys.executable, "-m", "paraphina_wh", "run", "exp13", "--engine", str(slow), *options]
     session = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    _wait_until(lambda: len(list((tmp_path / "runs").rglob("*.stdout.txt"))) >= 3)
+    _wait_until(lambda: len(_finished(tmp_path)) == 3)
     session.send_signal(signal.SIGHUP)
     (tmp_path / "go").touch()
     _, stderr = session.communicate(timeout=600)
     assert session.returncode == 0, stderr
     assert _runs(tmp_path, "seed, status") == [(seed, "ok") for seed in range(1, 5)]
+
+
+def _finished(root: Path) -> list[Path]:
+    """Return the sidecars of the runs that ended well."""
+    return [path for path in (root / "runs").rglob("*.run.json") if _status(path) == "ok"]
 
 
 def _status(path: Path) -> str:
