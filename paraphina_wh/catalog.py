@@ -33,6 +33,7 @@ from paraphina_wh.warehouse import no_glob as no_glob
 _SOURCE = re.compile(r"(read_parquet\(\s*')([^']*)'")
 # The oldest storage format: every shell since DuckDB 1.0 opens the catalog file.
 _CATALOG_STORAGE = "v1.0.0"
+_MACROS = "00_macros.sql"
 _OVER_TICKS = re.compile(r"\bFROM ticks\b")
 _EMPTY_KEY = "any"
 _TEMPLATE_LOCK = Lock()
@@ -53,7 +54,14 @@ def sql_folder() -> Path:
 @cache
 def view_files() -> dict[str, Path]:
     """Return view name -> .sql file, in the order in which they must be created."""
-    return {path.stem.split("_", 1)[1]: path for path in sorted(sql_folder().glob("[0-9]*.sql"))}
+    files = (path for path in sorted(sql_folder().glob("[0-9]*.sql")) if path.name != _MACROS)
+    return {path.stem.split("_", 1)[1]: path for path in files}
+
+
+@cache
+def macros_sql() -> str:
+    """Return the statements that make the macros which views use; they come before the views."""
+    return (sql_folder() / _MACROS).read_text()
 
 
 def view_sql(name: str, base: Path, door: Door | None = None) -> str:
@@ -158,6 +166,7 @@ def connect(
             _bring_up_to_date(warehouse)
     base = warehouse.path if warehouse.exists else _empty_base()
     connection = in_memory(threads)
+    connection.execute(macros_sql())
     for name in names:
         steady(connection.execute)(view_sql(name, base))
     return connection
@@ -217,6 +226,7 @@ def _schema_digest() -> str:
 def write_zero_rows(warehouse: Warehouse) -> None:
     """Write the files that fix the columns of every table, over those that are there."""
     connection = in_memory()
+    connection.execute(macros_sql())
     connection.execute(
         f"CREATE VIEW ticks AS {zero_rows(ticks_columns() | {'profile': 'VARCHAR', 'label': 'VARCHAR'})}"
     )
@@ -307,7 +317,7 @@ def door_problem(warehouse: Warehouse) -> str | None:
 
 def _init_script(warehouse: Warehouse) -> str:
     door = script_door(warehouse)
-    return door.head + "\n".join(view_sql(name, warehouse.path, door) for name in view_files())
+    return door.head + "\n".join([macros_sql(), *(view_sql(name, warehouse.path, door) for name in view_files())])
 
 
 def _write_catalog_file(warehouse: Warehouse) -> None:
@@ -345,6 +355,7 @@ def _write_views(file: Path, warehouse: Warehouse) -> None:
 def _template() -> duckdb.DuckDBPyConnection:
     """Return a database with all views over empty tables: binding them over Parquet files takes far longer."""
     template = in_memory(threads=1)
+    template.execute(macros_sql())
     with in_memory(threads=1) as bound:
         sources = views_named_in(" ".join(_source_views()))
         for name in sources:

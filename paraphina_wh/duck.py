@@ -37,6 +37,8 @@ def in_memory(
     connection = duckdb.connect(":memory:", config=config)
     # In `python -c` and in notebooks it is on, and drawn on stdout.
     connection.execute("SET enable_progress_bar = false")
+    # Instants are shown, and texts without an offset read, the same way on every machine.
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     return connection
 
 

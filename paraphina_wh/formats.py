@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.text import csv_bytes
+from paraphina_wh.text import csv_bytes, instants_as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ def json_chunks(frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
     """Yield one JSON array of objects, an object a line; null stands for numbers that are not finite."""
     before = b"[\n"
     for frame in frames:
-        for row in frame.iter_rows(named=True):
+        for row in instants_as_text(frame).iter_rows(named=True):
             yield before + _encode(row)
             before = b",\n"
     yield b"[]\n" if before == b"[\n" else b"\n]\n"
@@ -52,7 +52,7 @@ def json_chunks(frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
 def jsonl_chunks(frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
     """Yield one JSON object a line; null stands for numbers that are not finite."""
     for frame in frames:
-        for row in frame.iter_rows(named=True):
+        for row in instants_as_text(frame).iter_rows(named=True):
             yield _encode(row) + b"\n"
 
 

@@ -14,6 +14,8 @@ from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN, UInt64, unit
 from paraphina_wh.telemetry.shape import Contract
 
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
+# Text here and in records, ISO 8601 in UTC; a TIMESTAMPTZ in Parquet and in the views.
+_Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
 class LedgerRow(msgspec.Struct, kw_only=True):
@@ -60,7 +62,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     cfg_hash: Annotated[str | None, unit("-", "hash of profile and knobs, from the stdout banner")] = None
     command_json: Annotated[str | None, unit("-", "command line, as a JSON array")] = None
     ticks_requested: Annotated[_Int | None, unit("ticks", "ticks asked for")] = None
-    started_at: Annotated[str | None, unit("-", "start of the engine, ISO 8601 UTC")] = None
+    started_at: Annotated[_Instant | None, unit("-", "start of the engine")] = None
     duration_sec: Annotated[float | None, unit("s", "wall time of the engine")] = None
     returncode: Annotated[_Int | None, unit("-", "return code of the engine; negative = signal")] = None
     attempts: Annotated[_Int | None, unit("count", "times the engine was started")] = None
@@ -110,7 +112,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     ] = None
     stored_bytes: Annotated[_Int | None, unit("bytes", "size of the Parquet file of its ticks")] = None
     stored_sha256: Annotated[str | None, unit("-", "hash of the Parquet file of its ticks")] = None
-    ingested_at: Annotated[str | None, unit("-", "when it was condensed, ISO 8601 UTC")] = None
+    ingested_at: Annotated[_Instant | None, unit("-", "when it was condensed")] = None
     ingest_sec: Annotated[float | None, unit("s", "time the ingest of this file took")] = None
 
 

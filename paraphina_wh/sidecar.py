@@ -6,6 +6,7 @@ lacks, so a run keeps them whoever ingests it, and whenever.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -30,7 +31,7 @@ class Sidecar(msgspec.Struct, kw_only=True):
     profile, label: identity of the run. labels: the label as separate keys.
     sweep_id: equal for runs of one experiment that can be compared: same engine, ticks and overrides.
     knobs: the effective `PARAPHINA_*` overlay, as text. seed: None when none was passed.
-    ticks: ticks asked for. started_at: ISO 8601 UTC. duration_sec: wall time in seconds.
+    ticks: ticks asked for. started_at: ISO 8601, see `in_utc`. duration_sec: wall time in seconds.
     status: `planned` until the engine has ended; telemetry beside such a sidecar is not finished.
     """
 
@@ -98,6 +99,19 @@ def masked(sidecar: Sidecar) -> tuple[Sidecar, list[str]]:
 
 def _json(labels: dict[str, str | int | float | bool]) -> str:
     return msgspec.json.encode(labels, order="sorted").decode()
+
+
+def in_utc(text: str | None) -> str | None:
+    """Return an instant in ISO 8601 as one in UTC: `2026-11-01T09:30:00+09:00` -> `2026-11-01T00:30:00+00:00`.
+
+    Without an offset it is taken as UTC. None for what is no instant, or not in the years 1970 to 9998.
+    """
+    try:
+        read = datetime.fromisoformat(text or "")
+        instant = (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return instant.isoformat() if 1970 <= instant.year < 9999 else None
 
 
 def write_sidecar(telemetry: Path, sidecar: Sidecar) -> None:

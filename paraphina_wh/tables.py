@@ -41,7 +41,7 @@ DATASET_COLUMNS: Final = {
 }
 
 # Where a row of an imported file comes from; meaning: sql/44_mc_runs.sql.
-_PROVENANCE: Final = {"source_path": "VARCHAR", "source_sha256": "VARCHAR", "ingested_at": "VARCHAR"}
+_PROVENANCE: Final = {"source_path": "VARCHAR", "source_sha256": "VARCHAR", "ingested_at": "TIMESTAMPTZ"}
 
 # Columns of a `mc_runs` Parquet file; the record is declared in telemetry/record.py.
 MC_RUNS_COLUMNS: Final = {**_PROVENANCE, **column_types(MC_RUNS), "extra": "VARCHAR"}

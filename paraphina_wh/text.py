@@ -48,7 +48,7 @@ def cell_texts(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame with every value as the text of its CSV cell, before quoting; null and NaN are null."""
     if not frame.width:
         return frame
-    plain = frame.with_columns(
+    plain = instants_as_text(frame).with_columns(
         cs.float().fill_nan(None),
         cs.boolean().replace_strict({True: "True", False: "False"}, default=None, return_dtype=pl.String),
     )
@@ -56,11 +56,20 @@ def cell_texts(frame: pl.DataFrame) -> pl.DataFrame:
     numbered = plain.rename({name: f"c{place}" for place, name in enumerate(plain.columns)}, strict=True)
     casts = (_text_of(f"c{place}", kind) for place, kind in enumerate(plain.dtypes))
     with scratch_database() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
         connection.register("numbered", numbered.to_arrow())
         texts: pl.DataFrame = connection.sql(f"SELECT {', '.join(casts)} FROM numbered").pl()
     texts.columns = frame.columns
     return texts
+
+
+def instants_as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame whose instants are ISO 8601 in UTC, with microseconds unless they are 0, as Python writes them."""
+    instant = cs.datetime(time_zone="*").dt.convert_time_zone("UTC")
+    return frame.with_columns(
+        pl.when(instant.dt.microsecond() == 0)
+        .then(instant.dt.strftime("%Y-%m-%dT%H:%M:%S+00:00"))
+        .otherwise(instant.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00"))
+    )
 
 
 def _text_of(column: str, kind: pl.DataType) -> str:

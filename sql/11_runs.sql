@@ -26,4 +26,4 @@ SELECT l.*
 FROM run_ledger l
 JOIN additions a ON l.run_id = a.run_id AND l.batch_id = a.batch_id
 WHERE a.nth = 1 AND l.event = 'run'
-ORDER BY split_part(l.batch_id, '+', 1), l.profile, l.label;
+ORDER BY split_part(l.batch_id, '+', 1), l.profile, l.label, l.run_id;

@@ -1,8 +1,9 @@
 -- condensed_ticks: the definition of every telemetry metric.
 --
 -- Grain:  one row per run (profile, label, run_id).
--- Reads:  ticks.
--- Note:   dq_* tell whether an identity of the engine held on every tick (null: not checkable); the tolerance is
+-- Reads:  ticks, macros.
+-- Note:   means and sums are rounded once, at their end. A drawdown beyond the largest double counts as that.
+--         dq_* tell whether an identity of the engine held on every tick (null: not checkable); the tolerance is
 --         1e-6 usd or tao.
 --
 -- Columns:
@@ -76,8 +77,10 @@ WITH scalars AS (
         coalesce(len(list_filter(fills, lambda f: f.purpose = 'Mm')), 0) AS n_fills_mm,
         coalesce(len(list_filter(fills, lambda f: f.purpose = 'Exit')), 0) AS n_fills_exit,
         coalesce(len(list_filter(fills, lambda f: f.purpose = 'Hedge')), 0) AS n_fills_hedge,
-        coalesce(list_sum(list_transform(fills, lambda f: f.size)), 0) AS volume_tao,
-        coalesce(list_sum(list_transform(fills, lambda f: f.size * f.price * f.fee_bps / 1e4)), 0) AS fees_usd,
+        coalesce(list_aggregate(list_transform(fills, lambda f: f.size), 'fsum'), 0) AS volume_tao,
+        coalesce(
+            list_aggregate(list_transform(fills, lambda f: f.size * f.price * f.fee_bps / 1e4), 'fsum'), 0
+        ) AS fees_usd,
         coalesce(list_sum(list_transform(fills, lambda f: f.realised_pnl_usd)), 0) AS fills_realised_usd,
         fills IS NOT NULL AS has_fills,
         coalesce(len(orders), 0) AS n_orders,
@@ -104,9 +107,11 @@ SELECT
     max(CASE WHEN from_end = 1 THEN config_version_id END) AS config_version_id,
     count(*) AS num_ticks,
     max(CASE WHEN from_end = 1 THEN pnl_total END) AS final_pnl,
-    max(pnl_total) AS max_pnl,
-    min(pnl_total) AS min_pnl,
-    max(drawdown) AS max_drawdown,
+    -- Plus 0: which of 0 and negative zero is the larger one would depend on which came first.
+    max(pnl_total) + 0e0 AS max_pnl,
+    min(pnl_total) + 0e0 AS min_pnl,
+    -- Infinity is in no JSON file, and the run would be missing from means there.
+    CASE WHEN max(drawdown) = 'inf' THEN 1.7976931348623157e308 ELSE max(drawdown) + 0e0 END AS max_drawdown,
     arg_max(t, {'depth': drawdown, 'earlier': -t::HUGEINT}) AS max_drawdown_time,
     avg(CASE WHEN risk_regime = 'Normal' THEN 1e0 ELSE 0e0 END) AS frac_normal,
     avg(CASE WHEN risk_regime = 'Warning' THEN 1e0 ELSE 0e0 END) AS frac_warning,
@@ -119,15 +124,15 @@ SELECT
     max(CASE WHEN from_end = 1 THEN pnl_unrealised END) AS final_pnl_unrealised,
     min(t) AS first_t,
     max(t) AS last_t,
-    avg(q_global_tao) AS inventory_mean_tao,
+    mean_of(q_global_tao) AS inventory_mean_tao,
     max(abs(q_global_tao)) AS inventory_max_abs_tao,
     max(CASE WHEN from_end = 1 THEN q_global_tao END) AS inventory_final_tao,
     max(abs(dollar_delta_usd)) AS delta_max_abs_usd,
     max(CASE WHEN from_end = 1 THEN dollar_delta_usd END) AS delta_final_usd,
     max(CASE WHEN from_end = 1 THEN basis_usd END) AS basis_final_usd,
-    max(basis_gross_usd) AS basis_gross_max_usd,
-    avg(sigma_eff) AS sigma_mean,
-    max(sigma_eff) AS sigma_max,
+    max(basis_gross_usd) + 0e0 AS basis_gross_max_usd,
+    mean_of(sigma_eff) AS sigma_mean,
+    max(sigma_eff) + 0e0 AS sigma_max,
     sum(n_fills)::BIGINT AS n_fills,
     sum(n_fills_mm)::BIGINT AS n_fills_mm,
     sum(n_fills_exit)::BIGINT AS n_fills_exit,
@@ -147,8 +152,8 @@ SELECT
     sum(len(list_filter(event_types, lambda e: e = 'venue_disabled')))::BIGINT AS n_venue_disabled,
     sum(len(list_filter(event_types, lambda e: e = 'liq_warn')))::BIGINT AS n_liq_warn,
     sum(has_kill_event::INT)::BIGINT AS n_kill_events,
-    sum(volume_tao) AS volume_tao,
-    sum(fees_usd) AS fees_usd,
+    sum_of(volume_tao) AS volume_tao,
+    sum_of(fees_usd) AS fees_usd,
     bool_and(abs(pnl_total - (pnl_realised + pnl_unrealised)) <= 1e-6) AS dq_pnl_sum,
     bool_and(abs(q_global_tao - venue_sum_tao) <= 1e-6) AS dq_inventory_sum,
     bool_and(abs(dollar_delta_usd - q_global_tao * fair_value) <= 1e-6)
@@ -170,4 +175,5 @@ SELECT
         END
     ) AS dq_kill
 FROM paths
-GROUP BY profile, label, run_id;
+GROUP BY profile, label, run_id
+ORDER BY profile, label, run_id;

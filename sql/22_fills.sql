@@ -3,6 +3,7 @@
 -- Grain:  one row per fill (run_id, t, position).
 -- Reads:  ticks.
 -- Units:  as in the telemetry record; see `paraphina-wh schema fills`.
+-- Note:   in the order of ticks, and of position.
 --
 -- Columns:
 --   profile               | -         | risk profile (folder key)

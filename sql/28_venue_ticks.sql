@@ -3,6 +3,7 @@
 -- Grain:  one row per tick and venue (run_id, t, venue_index); venues in the engine's fixed order, from 0.
 -- Reads:  ticks.
 -- Units:  as in the telemetry record; columns are its venue_* fields without the prefix.
+-- Note:   in the order of ticks, and of venue_index.
 --
 -- Columns:
 --   profile               | -         | risk profile (folder key)

@@ -57,4 +57,5 @@ FROM (
         union_by_name = true
     )
 ) AS stored
-WHERE nth = 1;
+WHERE nth = 1
+ORDER BY dataset, line_no;

@@ -2,12 +2,13 @@
 --
 -- Grain:  one row per run with telemetry that ended well (run_id); rows of imported tables are none, nor are runs whose
 --         telemetry is cut off, unless dataset_settings allows them: their kill switch is null when no kill was seen.
--- Reads:  runs, profile_centres, dataset_settings.
+-- Reads:  runs, profile_centres, dataset_settings, macros.
 -- Note:   the first 20 columns and their order are a contract. band_base to vol_scale are the constants of the
 --         profile, not the knobs of the run: those are knob_* and cfg_hash after column 20.
+--         In the order in which the runs came in.
 --
 -- Columns:
---   timestamp_utc         | -         | when the run was condensed, ISO 8601
+--   timestamp_utc         | -         | when the run was condensed, ISO 8601 UTC as text
 --   notes                 | -         | free text; empty
 --   band_base             | tao       | profile centre: hedge band
 --   mm_size_eta           | -         | profile centre: size penalty
@@ -23,7 +24,7 @@
 --   knob_daily_loss_limit | usd       | loss limit set for the run; null = engine preset
 CREATE OR REPLACE VIEW research_rows AS
 SELECT
-    r.ingested_at AS timestamp_utc,
+    utc_text(r.ingested_at) AS timestamp_utc,
     r.label,
     r.profile,
     r.telemetry_path,
@@ -38,7 +39,8 @@ SELECT
     r.final_pnl,
     r.max_pnl,
     r.min_pnl,
-    r.max_drawdown,
+    -- Runs condensed by earlier versions may hold infinity, which JSON does not know.
+    CASE WHEN r.max_drawdown = 'inf' THEN 1.7976931348623157e308 ELSE r.max_drawdown END AS max_drawdown,
     r.frac_normal,
     r.frac_warning,
     r.frac_hard,
@@ -75,4 +77,5 @@ FROM runs r
 CROSS JOIN dataset_settings s
 LEFT JOIN profile_centres c ON r.profile = c.profile
 WHERE r.status = 'ok' AND r.num_ticks IS NOT NULL AND coalesce(r.source_kind, 'telemetry') <> 'csv'
-    AND (s.allow_truncated OR NOT coalesce(r.truncated, false));
+    AND (s.allow_truncated OR NOT coalesce(r.truncated, false))
+ORDER BY split_part(r.batch_id, '+', 1), r.profile, r.label, r.run_id;

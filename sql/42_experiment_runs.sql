@@ -20,7 +20,7 @@
 --   status                | -         | ok, failed or timeout
 --   error                 | -         | why the run failed
 --   engine                | -         | reference for the embedded engine, else external or null
---   started_at            | -         | start of the engine, ISO 8601 UTC
+--   started_at            | -         | start of the engine
 --   duration_sec          | s         | wall time of the engine
 --   returncode            | -         | return code of the engine; -1 after a timeout
 --   init_q_tao            | tao       | initial inventory
@@ -70,11 +70,12 @@ SELECT
     r.started_at,
     r.duration_sec,
     r.returncode,
-    coalesce(r.init_q_tao, p.init_q_tao) AS init_q_tao,
-    coalesce(r.band_base, p.band_base) AS band_base,
-    coalesce(r.hedge_max_step, p.hedge_max_step) AS hedge_max_step,
-    coalesce(r.mm_size_eta, p.mm_size_eta) AS mm_size_eta,
-    coalesce(r.vol_ref, p.vol_ref) AS vol_ref,
+    -- Plus 0, which leaves no negative zero: it would be a setting equal to 0 and shown otherwise.
+    coalesce(r.init_q_tao, p.init_q_tao) + 0e0 AS init_q_tao,
+    coalesce(r.band_base, p.band_base) + 0e0 AS band_base,
+    coalesce(r.hedge_max_step, p.hedge_max_step) + 0e0 AS hedge_max_step,
+    coalesce(r.mm_size_eta, p.mm_size_eta) + 0e0 AS mm_size_eta,
+    coalesce(r.vol_ref, p.vol_ref) + 0e0 AS vol_ref,
     abs(coalesce(r.daily_loss_limit, p.daily_loss_limit)) AS daily_loss_limit,
     p.delta_limit_usd_base,
     r.knobs_json,
@@ -107,4 +108,5 @@ FROM (
         END AS kill
     FROM runs
 ) AS r
-LEFT JOIN engine_presets p ON lower(trim(r.profile)) = p.profile;
+LEFT JOIN engine_presets p ON lower(trim(r.profile)) = p.profile
+ORDER BY split_part(r.batch_id, '+', 1), r.profile, r.label, r.run_id;

@@ -1,7 +1,7 @@
 -- experiment_summary: what the runs of each setting of an experiment look like together.
 --
 -- Grain:  one row per experiment, sweep, profile and set of knobs; repeats are pooled.
--- Reads:  experiment_runs.
+-- Reads:  experiment_runs, macros.
 -- Note:   means and standard deviations leave out runs without the metric; num_runs counts failed runs too. Drawdowns
 --         are magnitudes. The CSV of an experiment has the keys and statistics that its file names.
 --
@@ -39,16 +39,16 @@ SELECT
     max(mm_size_eta) AS mm_size_eta,
     max(vol_ref) AS vol_ref,
     max(daily_loss_limit) AS daily_loss_limit,
-    avg(pnl_realised) AS pnl_realised_mean,
-    avg(pnl_unrealised) AS pnl_unrealised_mean,
-    avg(pnl_total) AS pnl_total_mean,
-    stddev_samp(pnl_total) AS pnl_total_std,
-    avg(final_pnl) AS final_pnl_mean,
-    stddev_samp(final_pnl) AS final_pnl_std,
-    avg(max_drawdown) AS max_drawdown_mean,
-    stddev_samp(max_drawdown) AS max_drawdown_std,
-    avg(time_to_kill) AS time_to_kill_mean,
-    avg(regime_frac_hard) AS regime_frac_hard_mean,
+    mean_of(pnl_realised) AS pnl_realised_mean,
+    mean_of(pnl_unrealised) AS pnl_unrealised_mean,
+    mean_of(pnl_total) AS pnl_total_mean,
+    std_of(pnl_total) AS pnl_total_std,
+    mean_of(final_pnl) AS final_pnl_mean,
+    std_of(final_pnl) AS final_pnl_std,
+    mean_of(max_drawdown) AS max_drawdown_mean,
+    std_of(max_drawdown) AS max_drawdown_std,
+    mean_of(time_to_kill) AS time_to_kill_mean,
+    mean_of(regime_frac_hard) AS regime_frac_hard_mean,
     avg(CASE WHEN kill_switch THEN 1e0 WHEN NOT kill_switch THEN 0e0 END) AS kill_switch_frac,
     count(*) AS num_runs,
     CAST(sum(CASE WHEN status = 'ok' THEN 0 ELSE 1 END) AS BIGINT) AS num_failed

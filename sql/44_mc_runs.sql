@@ -4,12 +4,13 @@
 -- Reads:  mc_runs/source=<source id>/<batch>.parquet. Paths are relative to the warehouse folder.
 -- Note:   a world of its own: the harness has other fill rules than the tick simulator, so no other view reads these
 --         runs. Shards of one harness are several sources. A row stored twice counts once.
+--         Files of earlier versions hold ingested_at as a text.
 --
 -- Columns:
 --   source                | -         | content of the file, hashed (folder key)
 --   source_path           | -         | file the row came from, relative to ROOT when below it
 --   source_sha256         | -         | hash of that file, decompressed
---   ingested_at           | -         | when it came in, ISO 8601 UTC
+--   ingested_at           | -         | when it came in
 --   schema_version        | -         | version of the schema, always 1
 --   run_index             | -         | global run index, strictly increasing in the file
 --   seed                  | -         | base seed + run_index, unsigned 64 bit
@@ -26,7 +27,7 @@
 --   extra                 | -         | fields the record does not declare: JSON object of path -> value, else null
 CREATE OR REPLACE VIEW mc_runs AS
 SELECT
-    source, source_path, source_sha256, ingested_at,
+    source, source_path, source_sha256, TRY_CAST(ingested_at AS TIMESTAMPTZ) AS ingested_at,
     schema_version, run_index, seed, pnl_total, max_drawdown, kill_switch, kill_reason, ticks_executed, kill_tick,
     max_abs_delta_usd, max_abs_basis_usd, max_abs_q_tao, max_venue_toxicity, extra
 FROM (
@@ -43,4 +44,5 @@ FROM (
         filename = true
     )
 ) AS stored
-WHERE nth = 1 AND source = newest;
+WHERE nth = 1 AND source = newest
+ORDER BY source, run_index;

@@ -4,12 +4,13 @@
 -- Reads:  summaries/source=<source id>/<batch>.parquet. Paths are relative to the warehouse folder.
 -- Note:   means of runs that the warehouse need not hold. Columns go by several names in the tables: the best one
 --         that a table has counts, see import/summary_rows.sql. A row stored twice counts once.
+--         Files of earlier versions hold ingested_at as a text.
 --
 -- Columns:
 --   source                | -         | content of the table and the options it came with, hashed (folder key)
 --   source_path           | -         | table the row came from, relative to ROOT when below it
 --   source_sha256         | -         | hash of that table, decompressed
---   ingested_at           | -         | when it came in, ISO 8601 UTC
+--   ingested_at           | -         | when it came in
 --   row_no                | -         | row of the table, from 1; the header does not count
 --   experiment            | -         | experiment, from the row, the option or the file name
 --   profile               | -         | risk profile; null when neither the row nor the option names one
@@ -26,7 +27,7 @@
 --   row_json              | -         | the whole row as JSON text: column -> value
 CREATE OR REPLACE VIEW imported_summaries AS
 SELECT
-    source, source_path, source_sha256, ingested_at, row_no, experiment, profile,
+    source, source_path, source_sha256, TRY_CAST(ingested_at AS TIMESTAMPTZ) AS ingested_at, row_no, experiment, profile,
     initial_q_tao, loss_limit_usd, final_pnl_mean, final_pnl_std, max_drawdown_mean, kill_prob,
     hedge_band_base, size_eta, vol_ref, delta_limit_usd_base, row_json
 FROM (
@@ -43,4 +44,5 @@ FROM (
         filename = true
     )
 ) AS stored
-WHERE nth = 1 AND source = newest;
+WHERE nth = 1 AND source = newest
+ORDER BY source, row_no;

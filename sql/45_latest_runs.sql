@@ -6,4 +6,5 @@ CREATE OR REPLACE VIEW latest_runs AS
 SELECT r.*
 FROM experiment_runs r
 JOIN latest_sweeps l
-    ON r.experiment = l.experiment AND coalesce(r.sweep_id, '') = coalesce(l.sweep_id, '');
+    ON r.experiment = l.experiment AND coalesce(r.sweep_id, '') = coalesce(l.sweep_id, '')
+ORDER BY r.experiment, r.profile, r.label, r.run_id;

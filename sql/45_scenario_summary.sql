@@ -1,7 +1,7 @@
 -- scenario_summary: what the latest multi-scenario sweep (exp04) says about each cell.
 --
 -- Grain:  one row per profile, scenario and initial inventory; repeats are pooled.
--- Reads:  latest_runs.
+-- Reads:  latest_runs, macros.
 -- Note:   the columns and their order are a contract: exp04_summary.csv. Means leave out runs without the metric;
 --         num_runs counts failed runs too, unless a good run of their label stands beside them. Percentiles are
 --         interpolated linearly.
@@ -19,7 +19,8 @@ WITH attempts AS (
         *,
         NULLIF(regexp_extract(label_json, '"scenario": ?"([^"]*)"', 1), '') AS scenario,
         row_number() OVER (
-            PARTITION BY profile, label ORDER BY CASE WHEN status = 'ok' THEN 0 ELSE 1 END, started_at DESC
+            PARTITION BY profile, label
+            ORDER BY CASE WHEN status = 'ok' THEN 0 ELSE 1 END, started_at DESC NULLS LAST, run_id
         ) AS nth
     FROM latest_runs
     WHERE experiment = 'exp04_multi_scenario'
@@ -28,18 +29,18 @@ SELECT
     profile,
     scenario,
     init_q_tao,
-    avg(pnl_realised) AS pnl_realised_mean,
-    avg(pnl_unrealised) AS pnl_unrealised_mean,
-    avg(pnl_total) AS pnl_total_mean,
-    stddev_samp(pnl_total) AS pnl_total_std,
-    percentile_cont(0.05) WITHIN GROUP (ORDER BY pnl_total) AS pnl_total_p5,
-    percentile_cont(0.95) WITHIN GROUP (ORDER BY pnl_total) AS pnl_total_p95,
-    avg(max_drawdown) AS max_drawdown_mean,
-    stddev_samp(max_drawdown) AS max_drawdown_std,
-    avg(time_to_kill) AS time_to_kill_mean,
-    avg(regime_frac_normal) AS regime_frac_normal_mean,
-    avg(regime_frac_warning) AS regime_frac_warning_mean,
-    avg(regime_frac_hard) AS regime_frac_hard_mean,
+    mean_of(pnl_realised) AS pnl_realised_mean,
+    mean_of(pnl_unrealised) AS pnl_unrealised_mean,
+    mean_of(pnl_total) AS pnl_total_mean,
+    std_of(pnl_total) AS pnl_total_std,
+    percentile_cont(0.05) WITHIN GROUP (ORDER BY pnl_total + 0e0) AS pnl_total_p5,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY pnl_total + 0e0) AS pnl_total_p95,
+    mean_of(max_drawdown) AS max_drawdown_mean,
+    std_of(max_drawdown) AS max_drawdown_std,
+    mean_of(time_to_kill) AS time_to_kill_mean,
+    mean_of(regime_frac_normal) AS regime_frac_normal_mean,
+    mean_of(regime_frac_warning) AS regime_frac_warning_mean,
+    mean_of(regime_frac_hard) AS regime_frac_hard_mean,
     avg(CASE WHEN kill_switch THEN 1e0 WHEN NOT kill_switch THEN 0e0 END) AS kill_switch_frac,
     count(*) AS num_runs
 FROM attempts

@@ -1,7 +1,7 @@
 -- validation_summary: what the latest validation sweep (exp08) says about each profile.
 --
 -- Grain:  one row per profile.
--- Reads:  latest_runs.
+-- Reads:  latest_runs, macros.
 -- Note:   drawdowns are negative here, as in exp08_profile_summary.csv; max_drawdown_abs_mean is not in that file.
 --
 -- Columns:
@@ -12,12 +12,12 @@
 CREATE OR REPLACE VIEW validation_summary AS
 SELECT
     lower(trim(profile)) AS profile,
-    avg(final_pnl) AS final_pnl_mean,
-    stddev_samp(final_pnl) AS final_pnl_std,
-    avg(max_drawdown_signed) AS max_drawdown_mean,
+    mean_of(final_pnl) AS final_pnl_mean,
+    std_of(final_pnl) AS final_pnl_std,
+    mean_of(max_drawdown_signed) AS max_drawdown_mean,
     min(max_drawdown_signed) AS max_drawdown_min,
-    avg(CAST(kill_flag AS DOUBLE)) AS kill_prob,
-    avg(abs(max_drawdown_signed)) AS max_drawdown_abs_mean
+    mean_of(CAST(kill_flag AS DOUBLE)) AS kill_prob,
+    mean_of(abs(max_drawdown_signed)) AS max_drawdown_abs_mean
 FROM latest_runs
 WHERE experiment = 'exp08_profile_validation' AND status = 'ok'
 GROUP BY lower(trim(profile))

@@ -1,7 +1,7 @@
 -- research_summary: what the runs of a dataset look like together, overall and by profile.
 --
 -- Grain:  one row per dataset with scope 'global', and one per dataset and profile with scope 'profile'.
--- Reads:  dataset_rows, its complete rows.
+-- Reads:  dataset_rows, its complete rows; macros.
 -- Units:  usd unless said otherwise. Drawdowns are magnitudes here, whatever their sign in the file.
 -- Note:   a run of which nobody knows whether it was killed is left out of kill_frac. Spark knows median() too.
 --
@@ -31,9 +31,11 @@
 CREATE OR REPLACE VIEW research_summary AS
 WITH complete AS (
     SELECT
-        dataset, profile, final_pnl, max_pnl, min_pnl,
+        dataset, profile,
+        -- Plus 0: of 0 and negative zero the smallest, and the median, would be whichever came first.
+        final_pnl + 0e0 AS final_pnl, max_pnl + 0e0 AS max_pnl, min_pnl + 0e0 AS min_pnl,
         abs(max_drawdown) AS drawdown,
-        final_pnl - 0.5e0 * abs(max_drawdown) AS utility,
+        final_pnl + 0e0 - 0.5e0 * abs(max_drawdown) AS utility,
         CASE WHEN kill_prob >= 0.5e0 THEN 1e0 WHEN kill_prob < 0.5e0 THEN 0e0 END AS killed
     FROM dataset_rows
     WHERE is_complete
@@ -51,22 +53,22 @@ SELECT
     scope,
     profile,
     count(*) AS n_runs,
-    avg(final_pnl) AS final_pnl_mean,
+    mean_of(final_pnl) AS final_pnl_mean,
     median(final_pnl) AS final_pnl_median,
-    stddev_samp(final_pnl) AS final_pnl_std,
-    avg(drawdown) AS max_drawdown_mean,
+    std_of(final_pnl) AS final_pnl_std,
+    mean_of(drawdown) AS max_drawdown_mean,
     median(drawdown) AS max_drawdown_median,
-    stddev_samp(drawdown) AS max_drawdown_std,
-    avg(max_pnl) AS max_pnl_mean,
+    std_of(drawdown) AS max_drawdown_std,
+    mean_of(max_pnl) AS max_pnl_mean,
     median(max_pnl) AS max_pnl_median,
-    stddev_samp(max_pnl) AS max_pnl_std,
-    avg(min_pnl) AS min_pnl_mean,
+    std_of(max_pnl) AS max_pnl_std,
+    mean_of(min_pnl) AS min_pnl_mean,
     median(min_pnl) AS min_pnl_median,
-    stddev_samp(min_pnl) AS min_pnl_std,
+    std_of(min_pnl) AS min_pnl_std,
     CAST(coalesce(sum(killed), 0e0) AS BIGINT) AS n_killed,
     count(killed) AS n_kill_known,
-    avg(killed) AS kill_frac,
-    avg(utility) AS utility_mean,
+    mean_of(killed) AS kill_frac,
+    mean_of(utility) AS utility_mean,
     min(utility) AS utility_min,
     max(utility) AS utility_max
 FROM scoped

@@ -1,7 +1,7 @@
 -- kill_evidence: what the independent runs of a tier say about its kill probability.
 --
 -- Grain:  one row per dataset and risk tier, tiers without runs included.
--- Reads:  dataset_rows, independent_runs, risk_tiers, evidence_settings.
+-- Reads:  dataset_rows, independent_runs, risk_tiers, evidence_settings, macros.
 -- Note:   exact one-sided bounds after Clopper and Pearson: kill_upper is the largest p for which as few kills as seen,
 --         or fewer, still have probability 1 - level; kill_lower is 1 minus the same of the runs not killed. They are
 --         found digit by digit, from 1/2 to 2^-50. Where a run states a probability between 0 and 1, the upper bound
@@ -18,7 +18,7 @@ CREATE OR REPLACE VIEW kill_evidence AS
 WITH counts AS (
     SELECT
         d.dataset, t.risk_tier, t.max_kill_prob AS budget, s.level,
-        count(r.kill_prob) AS n, avg(r.kill_prob) AS kill_prob,
+        count(r.kill_prob) AS n, mean_of(r.kill_prob) AS kill_prob,
         count(CASE WHEN r.kill_prob = 1 THEN 1 END) AS kills,
         count(CASE WHEN r.kill_prob > 0 THEN 1 END) AS possible_kills
     FROM (SELECT DISTINCT dataset FROM dataset_rows) d

@@ -1,7 +1,7 @@
 -- mean_evidence: what the independent runs of a tier say about its mean final PnL and its mean drawdown.
 --
 -- Grain:  one row per dataset, risk tier and metric (pnl, drawdown) with at least one value.
--- Reads:  independent_runs, evidence_settings.
+-- Reads:  independent_runs, evidence_settings, macros.
 -- Note:   one-sided bounds: mean -/+ std / sqrt(n) x (t + correction). t is Student's quantile at `level` for n - 1
 --         degrees of freedom, the tangent of an angle found digit by digit on the finite series for whole degrees.
 --         The correction makes up for skewness on the side where plain t bounds are too narrow, the side of the long
@@ -28,18 +28,25 @@ WITH samples AS (
     UNION ALL
     SELECT dataset, risk_tier, 'drawdown', line_no, drawdown FROM independent_runs
 ),
-centred AS (
-    SELECT *, x - avg(x) OVER (PARTITION BY dataset, risk_tier, metric) AS d
+means AS (
+    SELECT dataset, risk_tier, metric, mean_of(x) AS mean
     FROM samples
-    WHERE x IS NOT NULL
+    GROUP BY dataset, risk_tier, metric
+),
+centred AS (
+    SELECT s.*, m.mean, s.x - m.mean AS d
+    FROM samples s
+    JOIN means m
+        ON m.dataset = s.dataset AND m.metric = s.metric AND m.risk_tier IS NOT DISTINCT FROM s.risk_tier
+    WHERE s.x IS NOT NULL
 ),
 moments AS (
     SELECT
-        dataset, risk_tier, metric, count(*) AS n, avg(x) AS mean,
-        CASE WHEN count(*) > 1 THEN sqrt(sum(d * d) / (count(*) - 1)) END AS std,
+        dataset, risk_tier, metric, count(*) AS n, max(mean) AS mean, std_of(x) AS std,
         min(x) < max(x) AS has_spread,
         CASE WHEN count(*) < 3 OR min(x) = max(x) THEN 0e0 ELSE
-            avg(d * d * d) / (avg(d * d) * sqrt(avg(d * d))) * sqrt(count(*) * (count(*) - 1e0)) / (count(*) - 2)
+            mean_of(d * d * d) / (mean_of(d * d) * sqrt(mean_of(d * d)))
+            * sqrt(count(*) * (count(*) - 1e0)) / (count(*) - 2)
         END AS skewness
     FROM centred
     GROUP BY dataset, risk_tier, metric

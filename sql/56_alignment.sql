@@ -1,7 +1,8 @@
 -- alignment: does each risk tier keep its budgets in a dataset?
 --
 -- Grain:  one row per dataset and risk tier, tiers without runs included (n_runs 0, empirical values null).
--- Reads:  dataset_rows, its runs whose profile is the tier in lower case, without white space around it; risk_tiers; evidence.
+-- Reads:  dataset_rows, its runs whose profile is the tier in lower case, without white space around it; risk_tiers;
+--         evidence; macros.
 -- Note:   the columns dataset to emp_score and their order are a contract; those of the view evidence follow. The ok
 --         columns, margins and score use the mean of the drawdowns' magnitudes; emp_max_drawdown_mean keeps the sign of
 --         the file. They are null together, when any of the three empirical means is. Margins are >= 0 on the safe
@@ -37,10 +38,10 @@ runs_by_tier AS (
         dataset,
         tier,
         count(*) AS n,
-        avg(final_pnl) AS pnl,
-        avg(max_drawdown) AS signed_dd,
-        avg(abs(max_drawdown)) AS dd,
-        avg(kill_prob) AS kill
+        mean_of(final_pnl) AS pnl,
+        mean_of(max_drawdown) AS signed_dd,
+        mean_of(abs(max_drawdown)) AS dd,
+        mean_of(kill_prob) AS kill
     FROM runs_of_tiers
     GROUP BY dataset, tier
 ),

@@ -25,4 +25,5 @@ SELECT
     max_drawdown_signed AS max_drawdown,
     CAST(kill_flag AS DOUBLE) AS kill
 FROM latest_runs
-WHERE experiment = 'exp04_risk_regime' AND status = 'ok';
+WHERE experiment = 'exp04_risk_regime' AND status = 'ok'
+ORDER BY profile, label, run_id;

@@ -1,7 +1,7 @@
 -- preset_source: the candidates for presets, each setting of the sweep with what its runs say together.
 --
 -- Grain:  one row per initial inventory, loss limit, hedge band, size penalty, reference volatility and delta limit.
--- Reads:  preset_runs.
+-- Reads:  preset_runs, macros.
 -- Note:   the columns between the first and the last are a contract: exp07_source_summary.csv. A run that does not say
 --         its inventory or its loss limit belongs to no candidate. Drawdowns of either sign average as they are in
 --         max_drawdown_mean, and as magnitudes in max_drawdown_abs_mean, which alone counts in scores and filters.
@@ -18,11 +18,11 @@ CREATE OR REPLACE VIEW preset_source AS
 WITH settings AS (
     SELECT
         initial_q_tao, loss_limit_usd, hedge_band_base, size_eta, vol_ref, delta_limit_usd_base,
-        avg(final_pnl) AS final_pnl_mean,
-        stddev_samp(final_pnl) AS final_pnl_std,
-        avg(max_drawdown) AS max_drawdown_mean,
-        avg(kill) AS kill_prob,
-        avg(abs(max_drawdown)) AS max_drawdown_abs_mean
+        mean_of(final_pnl) AS final_pnl_mean,
+        std_of(final_pnl) AS final_pnl_std,
+        mean_of(max_drawdown) AS max_drawdown_mean,
+        mean_of(kill) AS kill_prob,
+        mean_of(abs(max_drawdown)) AS max_drawdown_abs_mean
     FROM preset_runs
     WHERE initial_q_tao IS NOT NULL AND loss_limit_usd IS NOT NULL
     GROUP BY initial_q_tao, loss_limit_usd, hedge_band_base, size_eta, vol_ref, delta_limit_usd_base

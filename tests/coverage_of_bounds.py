@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from paraphina_wh.catalog import view_sql
+from paraphina_wh.catalog import macros_sql, view_sql
 from paraphina_wh.evidence import Look, looks, min_runs
 
 VIEWS = ("independent_runs", "kill_evidence", "mean_evidence", "evidence")
@@ -70,7 +70,7 @@ FROM evidence e JOIN mean_evidence m ON m.dataset = e.dataset AND m.risk_tier = 
 def evidence_of(samples: dict[str, Sample], level: float, query: str = VERDICTS) -> pl.DataFrame:
     """Return what the views say to a query, datasets named by their trial."""
     with duckdb.connect() as connection:
-        connection.execute(view_sql("risk_tiers", Path()))
+        connection.execute(macros_sql() + view_sql("risk_tiers", Path()))
         connection.execute("CREATE TABLE evidence_settings AS SELECT $1::DOUBLE AS level, 10 AS min_runs", [level])
         rows = pl.concat(_rows(tier, sample) for tier, sample in samples.items())
         connection.register("drawn", rows.to_arrow())

@@ -62,17 +62,20 @@ def _views(query: str) -> list[str]:
 
 def ask(warehouse: Warehouse, query: str, **values: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query over the views; of a warehouse that does not exist yet, those of an empty one."""
-    with connect(warehouse, views=_views(query), or_empty=True) as connection:
-        return connection.execute(query, values or None).fetchall()
+    return _answer(warehouse, query, values)[1]
 
 
 def ask_one(warehouse: Warehouse, query: str, **values: Any) -> dict[str, Any]:
     """Return the only row of a query, by column."""
-    with connect(warehouse, views=_views(query)) as connection:
-        result = connection.execute(query, values or None)
-        names = [column[0] for column in result.description or []]
-        (row,) = result.fetchall()
+    names, (row,) = _answer(warehouse, query, values)
     return dict(zip(names, row, strict=True))
+
+
+def _answer(warehouse: Warehouse, query: str, values: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    # By way of Arrow: DuckDB itself asks for a further package to make datetimes of instants.
+    with connect(warehouse, views=_views(query), or_empty=True) as connection:
+        table = connection.sql(query, params=values or None).to_arrow_table()
+    return table.column_names, list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def runs_content(warehouse: Warehouse) -> list[tuple[Any, ...]]:

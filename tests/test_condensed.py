@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from paraphina_wh.catalog import view_files
+from paraphina_wh.catalog import macros_sql, view_files
 from paraphina_wh.telemetry.shape import TICKS, column_types
 
 FAIR, MIDS = 100.0, (101.0, 102.0)
@@ -193,6 +193,7 @@ class Ticks:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "ticks.jsonl"
         self.connection = duckdb.connect(":memory:")
+        self.connection.execute(macros_sql())
 
     def ask(self, view: str, ticks: Sequence[dict[str, Any]], *more: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the rows of a view over runs named r, r1, r2 ..."""

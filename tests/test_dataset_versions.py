@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -393,7 +394,7 @@ def test_the_list_counts_what_the_warehouse_has_not_taken_in_yet(root: Warehouse
     listing = list_datasets(root)
     assert listing.frame.rows() == [
         (
-            "research_dataset_v001", 1, V001, "superseded", 7, 6, size + 82, "2026-11-23T03:30:00+00:00",
+            "research_dataset_v001", 1, V001, "superseded", 7, 6, size + 82, datetime(2026, 11, 23, 3, 30, tzinfo=UTC),
             "aggressive 1, balanced 5", "external 5, reference 1",
         ),
         ("research_dataset_v002", 2, V002, "open", 1, 0, 12, None, None, None),

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from paraphina_wh.alignment import Alignment, align
-from paraphina_wh.catalog import view_files, view_sql
+from paraphina_wh.catalog import macros_sql, view_files, view_sql
 from paraphina_wh.datasets import append_research_rows, dataset_file, read_dataset
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence import Look, looks, min_runs, verdict_table
@@ -537,9 +537,10 @@ ANSWER = "SELECT * FROM evidence"
 def test_the_shell_gives_the_same_evidence(tmp_path: Path) -> None:
     names = ("risk_tiers", "evidence_settings", "independent_runs", "kill_evidence", "mean_evidence", "evidence")
     reads = "".join(f".read '{view_files()[name]}'\n" for name in names)
-    said = shell(tmp_path, "-json", script=SOURCE + reads + ANSWER + ";\n")
+    macros = macros_sql()
+    said = shell(tmp_path, "-json", script=SOURCE + macros + reads + ANSWER + ";\n")
     with duckdb.connect() as connection:
-        connection.execute(SOURCE)
+        connection.execute(SOURCE + macros)
         for name in names:
             connection.execute(view_sql(name, Path()))
         ours = connection.sql(ANSWER).pl().to_dicts()

@@ -125,7 +125,7 @@ def test_csv_is_what_python_would_write() -> None:
     )
     assert csv_bytes(frame).decode() == (
         'plain,"quo,ted",number,count,flag,list,when\n'
-        'x,"a,b",-40.0,1,True,"[1,2]",2026-11-23 03:30:00+00\n'
+        'x,"a,b",-40.0,1,True,"[1,2]",2026-11-23T03:30:00+00:00\n'
         ',"say ""hi""",781.51,,False,,\n'
         ',"two\nlines",,-3,,[],\n'
     )

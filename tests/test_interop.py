@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 
-from paraphina_wh.catalog import set_up, view_files, view_names
+from paraphina_wh.catalog import set_up, sql_folder, view_names
 from paraphina_wh.warehouse import Warehouse, locate
 from tests.records import line, run_of
 from tests.telemetry_maker import ask, ingest, sidecar, write
@@ -207,7 +207,7 @@ def test_every_view_answers_in_a_shell(filled: Warehouse) -> None:
 
 
 def test_the_sql_files_run_as_they_are_in_a_shell_opened_in_the_warehouse(filled: Warehouse) -> None:
-    script = "".join(f".read '{path}'\n" for path in view_files().values())
+    script = "".join(f".read '{path}'\n" for path in sorted(sql_folder().glob("*.sql")))
     script += "SELECT count(*), count(DISTINCT label) FROM ticks;\n"
     said = shell(filled.path, "-list", "-noheader", script=script)
     rows = sum(n for n, _ in EXPECTED.values())

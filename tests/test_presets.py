@@ -16,7 +16,7 @@ from paraphina_wh.presets import Presets, preset_environment, select_presets, wr
 from paraphina_wh.text import csv_bytes
 from paraphina_wh.warehouse import Warehouse
 from tests.conftest import Invoke
-from tests.research_runs import add_runs, recorded
+from tests.research_runs import add_runs, recorded, same_but_for_rounding
 from tests.telemetry_maker import write
 
 # Drawdowns are positive here; the sweep itself stores them negative.
@@ -122,8 +122,8 @@ def test_the_recorded_sweep_gives_the_recorded_presets(warehouse: Warehouse, sou
     csv, as_json, summary = write_presets(warehouse, presets)
 
     assert csv == warehouse.root / "runs/exp07_optimal_presets/exp07_presets.csv"
-    assert csv.read_bytes() == recorded(f"exp07_top{top}/exp07_presets.csv").read_bytes()
-    assert as_json.read_bytes() == recorded(f"exp07_top{top}/exp07_presets.json").read_bytes()
+    assert same_but_for_rounding(csv, recorded(f"exp07_top{top}/exp07_presets.csv"))
+    assert same_but_for_rounding(as_json, recorded(f"exp07_top{top}/exp07_presets.json"))
     expected = pl.read_csv(recorded("exp07_source_summary.csv"))
     found = pl.read_csv(summary)
     assert found.columns == expected.columns

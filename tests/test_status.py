@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from paraphina_wh.catalog import sql_folder
+from paraphina_wh.catalog import macros_sql, sql_folder
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.status import SECTIONS, read_status
 from paraphina_wh.warehouse import Warehouse
@@ -75,7 +76,7 @@ def run(run_id: str, **edits: Any) -> dict[str, Any]:
         "label": run_id,
         "status": "ok",
         "error": None,
-        "ingested_at": "2026-01-01T00:00:00Z",
+        "ingested_at": datetime(2026, 1, 1, tzinfo=UTC),
         "quarantined": 0,
         "lines": 10,
         "truncated": False,
@@ -93,8 +94,8 @@ def run(run_id: str, **edits: Any) -> dict[str, Any]:
         (
             [run("a", label="x"), run("b", label="x"), run("c", label="x", profile="aggressive")],
             [
-                ("two live runs of one profile and label", "a", "ingested 2026-01-01T00:00:00Z"),
-                ("two live runs of one profile and label", "b", "ingested 2026-01-01T00:00:00Z"),
+                ("two live runs of one profile and label", "a", "ingested 2026-01-01T00:00:00+00:00"),
+                ("two live runs of one profile and label", "b", "ingested 2026-01-01T00:00:00+00:00"),
             ],
         ),
         (
@@ -114,6 +115,7 @@ def run(run_id: str, **edits: Any) -> dict[str, Any]:
 def test_problems(rows: list[dict[str, Any]], problems: list[tuple[str, str, str]]) -> None:
     with duckdb.connect(":memory:") as connection:
         connection.register("runs", pl.DataFrame(rows, infer_schema_length=None).cast({"error": pl.String}))
+        connection.execute(macros_sql())
         query = (sql_folder() / "status" / "problems.sql").read_text()
         found = connection.sql(query).project("problem, run_id, detail").fetchall()
     assert found == problems

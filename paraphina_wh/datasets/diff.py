@@ -9,7 +9,7 @@ from statistics import NormalDist
 import duckdb
 import polars as pl
 
-from paraphina_wh.catalog import sql_folder, view_sql
+from paraphina_wh.catalog import macros_sql, sql_folder, view_sql
 from paraphina_wh.datasets.files import dataset_file
 from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.datasets.read import read_content
@@ -49,8 +49,7 @@ def diff_datasets(warehouse: Warehouse, a: str | Path, b: str | Path, *, level: 
     with in_memory() as connection:
         for side, file in files.items():
             _load(connection, side, file, read_content(file, warehouse))
-        # Sums of doubles depend on the order of their terms; one thread always takes the same.
-        connection.execute("SET threads = 1")
+        connection.execute(macros_sql())
         connection.execute(view_sql("independent_runs", Path()))
         runs: pl.DataFrame = connection.sql(_query("dataset_diff_runs")).pl()
         values = {"level": level, "z": NormalDist().inv_cdf((1 + level) / 2)}

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paraphina_wh.catalog import view_sql
+from paraphina_wh.catalog import macros_sql, view_sql
 from paraphina_wh.datasets.columns import CANDIDATES, COLUMNS
 from paraphina_wh.datasets.held import checked_content
 from paraphina_wh.datasets.lines import load_lines
@@ -36,7 +36,6 @@ def read_dataset(file: Path, warehouse: Warehouse | None = None) -> Iterator[Duc
     Raises: WarehouseError when the file cannot be read (exit code 2), or was edited.
     """
     content = read_content(file, warehouse)
-    # Sums of doubles depend on the order of their terms; one thread always takes the same.
     with scratch_database(threads=1, prepared=_views_over_no_lines()) as connection:
         load_lines(connection, content, str(file))
         connection.execute(
@@ -49,7 +48,7 @@ def read_dataset(file: Path, warehouse: Warehouse | None = None) -> Iterator[Duc
 @cache
 def _views_over_no_lines() -> tuple[str, ...]:
     no_lines = zero_rows({"dataset": "VARCHAR", **COLUMNS})
-    return f"CREATE VIEW dataset_rows AS {no_lines}", *(view_sql(name, Path()) for name in _VIEWS)
+    return macros_sql(), f"CREATE VIEW dataset_rows AS {no_lines}", *(view_sql(name, Path()) for name in _VIEWS)
 
 
 def set_level(connection: DuckDBPyConnection, level: float) -> None:

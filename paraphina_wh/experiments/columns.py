@@ -16,13 +16,13 @@ _PERCENTILE: Final = re.compile(r"p(\d{1,2})")
 
 # Statistic -> SQL over a column of numbers; percentiles are made by their number.
 _SQL: Final = {
-    "mean": "avg({0})",
-    "frac": "avg({0})",
-    "std": "stddev_samp({0})",
+    "mean": "mean_of({0})",
+    "frac": "mean_of({0})",
+    "std": "std_of({0})",
     "min": "min({0})",
     "max": "max({0})",
     "median": "median({0})",
-    "sum": "sum({0})",
+    "sum": "sum_of({0})",
 }
 STATISTICS: Final = ("count", "first", *_SQL, "pNN")
 # Where a run stands in the grid; no source and no variable can have this name.

@@ -34,7 +34,7 @@ _TELEMETRY = (
 _TYPES = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 _LATEST_SWEEP = (
     "SELECT sweep_id FROM experiment_runs WHERE experiment = $experiment"
-    " ORDER BY status = 'ok' DESC, started_at DESC NULLS LAST LIMIT 1"
+    " ORDER BY status = 'ok' DESC, started_at DESC NULLS LAST, sweep_id DESC NULLS LAST LIMIT 1"
 )
 _STEM = '" stem"'
 _FAILED = '" failed"'
@@ -68,7 +68,6 @@ def experiment_tables(
 ) -> list[tuple[Table, pl.DataFrame]]:
     """Return the tables of an experiment as frames."""
     tables = tables_of(spec)
-    # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
     with connect(warehouse, threads=1, views=_VIEWS) as connection:
         _collect(warehouse, connection, spec, tables, plan_keys)
         return [(table, _frame(connection, table)) for table in tables]
@@ -116,7 +115,8 @@ def _collect(
         f" THEN sweep_id IS NOT DISTINCT FROM ({_LATEST_SWEEP})"
         " ELSE plan_key IN (SELECT unnest($plan_keys)) END"
         # Beside a good run of its label a failure has had its say.
-        " QUALIFY row_number() OVER (PARTITION BY r.profile, r.label ORDER BY status = 'ok' DESC, started_at DESC) = 1"
+        " QUALIFY row_number() OVER (PARTITION BY r.profile, r.label"
+        " ORDER BY status = 'ok' DESC, started_at DESC NULLS LAST, run_id) = 1"
         f" ORDER BY {PLACE}",
         {
             "experiment": spec.name,

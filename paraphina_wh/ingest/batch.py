@@ -13,7 +13,7 @@ import duckdb
 import msgspec
 
 from paraphina_wh import commit
-from paraphina_wh.catalog import no_glob, view_files
+from paraphina_wh.catalog import macros_sql, no_glob, view_files
 from paraphina_wh.duck import bounded
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.ingest.columnar import SMALLEST_OBJECT_BYTES, open_reader
@@ -105,7 +105,7 @@ class Ingester:
             )
 
     def _write_ledger(self, folder: Path, rows: Sequence[LedgerRow], ticks: Sequence[Path]) -> Path:
-        # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
+        # One thread: what it holds in memory must not grow with the cores.
         self.reader.execute("SET threads = 1")
         try:
             return bounded(self.reader, CONDENSE_MB, lambda: write_ledger(self.reader, folder, rows, ticks))
@@ -163,7 +163,7 @@ def _further_removals(batch: str, run: Staged) -> list[LedgerRow]:
 @cache
 def metrics_definition() -> str:
     """Return what names the definition of the metrics: the SQL that computes them, hashed without its comments."""
-    text = re.sub(r"--[^\n]*", "", view_files()["condensed_ticks"].read_text() + _LEDGER_WITH_METRICS)
+    text = re.sub(r"--[^\n]*", "", macros_sql() + view_files()["condensed_ticks"].read_text() + _LEDGER_WITH_METRICS)
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
 
 
@@ -183,9 +183,15 @@ def write_ledger(
     encoded = [msgspec.json.encode(row) for row in rows]
     lines.write_bytes(b"\n".join(encoded))
     longest = max(SMALLEST_OBJECT_BYTES, *map(len, encoded)) + 1024
-    columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in column_types(LEDGER).items())
+    types = column_types(LEDGER)
+    # Rows that are restored from records of earlier versions may hold any text there.
+    instants = [name for name, kind in types.items() if kind == "TIMESTAMPTZ"]
+    read_as = types | dict.fromkeys(instants, "VARCHAR")
+    columns = ", ".join(f"{sql_text(name)}: {sql_text(kind)}" for name, kind in read_as.items())
+    casts = ", ".join(f"TRY_CAST({name} AS TIMESTAMPTZ) AS {name}" for name in instants)
     connection.execute(
-        f"CREATE OR REPLACE TABLE staged AS FROM read_json([{sql_text(no_glob(str(lines)))}], "
+        f"CREATE OR REPLACE TABLE staged AS SELECT * REPLACE ({casts}) "
+        f"FROM read_json([{sql_text(no_glob(str(lines)))}], "
         "format = 'newline_delimited', records = 'true', auto_detect = false, compression = 'uncompressed', "
         f"hive_partitioning = false, maximum_object_size = {longest}, columns = {{{columns}}})"
     )
@@ -201,7 +207,7 @@ def _condense(connection: duckdb.DuckDBPyConnection, ticks: Sequence[Path], olde
     connection.execute(
         f"CREATE OR REPLACE VIEW ticks AS SELECT t.*, s.profile, s.label FROM {source} t JOIN staged s USING (run_id)"
     )
-    connection.execute(view_files()["condensed_ticks"].read_text())
+    connection.execute(macros_sql() + view_files()["condensed_ticks"].read_text())
 
 
 def _superseded_files(warehouse: Warehouse, runs: Sequence[Staged]) -> list[Path]:

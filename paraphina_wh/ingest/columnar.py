@@ -41,7 +41,7 @@ class Columnar:
     """One conversion.
 
     source: JSONL whose every line is a valid record of the contract. target: Parquet file to write.
-    longest_line: bytes. constants: columns that come first, and their text. extra: file of an `ExtraFile`, or None.
+    longest_line: bytes. constants: columns that come first, and their SQL. extra: file of an `ExtraFile`, or None.
     metadata: key-value metadata of the Parquet file.
     """
 
@@ -201,7 +201,7 @@ class _Extras:
 
 def _rows(job: Columnar, source: Path, more: str = "") -> str:
     """Return the query of a file: constants, and the record with JSON values as text."""
-    constants = ", ".join(f"{sql_text(text)} AS {name}" for name, text in job.constants.items())
+    constants = ", ".join(f"{sql} AS {name}" for name, sql in job.constants.items())
     return f"SELECT {constants}, {_stored(job.contract)}{more} FROM {_file(job, source)} records"
 
 

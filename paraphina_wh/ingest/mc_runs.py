@@ -15,7 +15,7 @@ from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.shape import MC_RUNS
 from paraphina_wh.telemetry.source import foreign_text, open_source
-from paraphina_wh.warehouse import Warehouse
+from paraphina_wh.warehouse import Warehouse, sql_text
 
 
 def take_in_mc_runs(
@@ -96,9 +96,9 @@ def _convert(ledger: Ledger, origin: str, staging: Path) -> Path:
                 target=staged,
                 longest_line=ledger.longest_line,
                 constants={
-                    "source_path": origin,
-                    "source_sha256": ledger.sha256,
-                    "ingested_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+                    "source_path": sql_text(origin),
+                    "source_sha256": sql_text(ledger.sha256),
+                    "ingested_at": f"TIMESTAMPTZ '{datetime.now(UTC).isoformat()}'",
                 },
                 contract=MC_RUNS,
                 extra=staging / "extra.arrow" if ledger.unknown else None,

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -27,7 +28,17 @@ from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.known import TIERS, check_profile, profiles_of
 from paraphina_wh.ledger import run_id_of
 from paraphina_wh.masking import shown_names
-from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX, Sidecar, masked, read_sidecar, sidecar_path, stdout_path, stem
+from paraphina_wh.sidecar import (
+    STDOUT_SUFFIX,
+    SUFFIX,
+    Sidecar,
+    in_utc,
+    masked,
+    read_sidecar,
+    sidecar_path,
+    stdout_path,
+    stem,
+)
 from paraphina_wh.telemetry.source import plain_name
 from paraphina_wh.warehouse import Warehouse, key_problem, reads_as_number
 
@@ -122,6 +133,7 @@ def _tasks(
         raise WarehouseError(f"{file}: the run has not finished", "wait for it, or repeat the run that was interrupted")
     if sidecar:
         sidecar = _without_secrets(sidecar, warehouse.relative(file), plan)
+        sidecar = _with_start_in_utc(sidecar, warehouse.relative(file), plan)
     stdout = file.with_name(file.name.removesuffix(SUFFIX) + STDOUT_SUFFIX) if without_ticks else stdout_path(file)
     task = Task(
         source=None if without_ticks else str(file.absolute()),
@@ -150,6 +162,18 @@ def _without_secrets(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar:
     if secret := set(names) - set(foreign):
         plan.warnings.append(f"{origin}: its sidecar holds what is named like a secret, masked: {shown_names(secret)}")
     return msgspec.structs.replace(safe, knobs={name: safe.knobs[name] for name in safe.knobs if is_of_overlay(name)})
+
+
+def _with_start_in_utc(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar:
+    """Return a sidecar whose start is an instant in UTC: the latest sweep is the one that was started last."""
+    start = in_utc(sidecar.started_at)
+    if sidecar.started_at is not None and start is None:
+        plan.warnings.append(
+            f"{origin}: started_at of its sidecar is no instant, left out: {sidecar.started_at[:80]!r}"
+        )
+    elif sidecar.started_at is not None and datetime.fromisoformat(sidecar.started_at).tzinfo is None:
+        plan.warnings.append(f"{origin}: started_at of its sidecar has no offset, taken as UTC: {sidecar.started_at!r}")
+    return msgspec.structs.replace(sidecar, started_at=start)
 
 
 def profile_in_name(name: str) -> str | None:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paraphina_wh.catalog import sql_folder, view_files
+from paraphina_wh.catalog import macros_sql, sql_folder, view_files
 from paraphina_wh.duck import bounded, in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import CONDENSE_MB, metrics_definition
@@ -89,7 +89,7 @@ def check_deeply(
     gone, or is another file by now, tells nothing.
     Raises: WarehouseError when the ledger cannot be read.
     """
-    # One thread, as at ingest: the order of sums decides on their last digit.
+    # One thread, as at ingest: what it holds in memory must not grow with the cores.
     with in_memory(threads=1) as connection:
         runs = steadily(lambda: _load_runs(warehouse, connection))
         on_plan(len(runs))
@@ -161,7 +161,7 @@ def _differences(
         "CREATE OR REPLACE VIEW ticks AS SELECT t.*, r.profile, r.label "
         f"FROM ({ticks_in(files, older=holds_older_ticks(warehouse.path))}) t JOIN stored_runs r USING (run_id)"
     )
-    connection.execute(view_files()["condensed_ticks"].read_text())
+    connection.execute(macros_sql() + view_files()["condensed_ticks"].read_text())
     return connection.execute((sql_folder() / "check" / "condensed.sql").read_text()).fetchall()
 
 

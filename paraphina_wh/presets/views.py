@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from paraphina_wh.catalog import connect, steady, view_files, view_sql
+from paraphina_wh.catalog import connect, macros_sql, steady, view_files, view_sql
 from paraphina_wh.scratch import scratch_database
 from paraphina_wh.warehouse import Warehouse
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _RUN_VIEWS: Final = ("engine_presets", "run_ledger", "runs", "experiment_runs", "latest_sweeps", "latest_runs")
-# The order of the runs is that of the terms of every sum made of them.
 _SWEEP: Final = """
     SELECT * FROM latest_runs WHERE experiment = $experiment ORDER BY repeat NULLS LAST, label, run_id
 """
@@ -56,8 +55,8 @@ def views_over(tables: Mapping[str, pl.DataFrame], views: Iterable[str]) -> Iter
     tables: name -> rows, under the name and with the columns that the views read.
     """
     wanted = set(views)
-    # Sums of doubles depend on the order of their terms; one thread takes that of the table.
     with scratch_database(threads=1) as connection:
+        connection.execute(macros_sql())
         for name, frame in tables.items():
             connection.register("given", frame.to_arrow())
             connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")

@@ -97,6 +97,8 @@ def _nothing(connection: duckdb.DuckDBPyConnection, name: str, by: str = "") -> 
 
 def select(connection: duckdb.DuckDBPyConnection, condition: str, **values: Any) -> list[Held]:
     """Return the rows of `held` that meet a condition, the oldest first."""
-    result = connection.execute(f"SELECT * FROM held WHERE {condition} ORDER BY ingested_at, run_id", values or None)
+    columns = "* REPLACE (utc_text(ingested_at) AS ingested_at)"
+    query = f"SELECT {columns} FROM held WHERE {condition} ORDER BY held.ingested_at, run_id"
+    result = connection.execute(query, values or None)
     names = [column[0] for column in result.description or []]
     return [msgspec.convert(dict(zip(names, row, strict=True)), Held) for row in result.fetchall()]

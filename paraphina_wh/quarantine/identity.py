@@ -17,7 +17,7 @@ from paraphina_wh.ingest.overlapped import stream_sha256
 from paraphina_wh.ingest.task import InPlace, Task
 from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.rerun.recorded import Recorded
-from paraphina_wh.sidecar import Sidecar, read_sidecar, sidecar_path, stdout_path
+from paraphina_wh.sidecar import Sidecar, in_utc, read_sidecar, sidecar_path, stdout_path
 from paraphina_wh.telemetry.source import open_source
 from paraphina_wh.warehouse import Warehouse
 
@@ -137,7 +137,7 @@ def _sidecar_of(run: Recorded) -> Sidecar | None:
 def _check_sidecar(warehouse: Warehouse, run: Recorded, source: Path, held: Sidecar | None) -> Sidecar | None:
     """Return the sidecar beside the source; raise a WarehouseError when that is of another run of the engine."""
     lying = read_sidecar(sidecar_path(source))
-    if lying is None or (held and (lying.plan_key, lying.started_at) == (held.plan_key, held.started_at)):
+    if lying is None or (held and (lying.plan_key, in_utc(lying.started_at)) == (held.plan_key, held.started_at)):
         return lying
     raise WarehouseError(
         f"{warehouse.relative(sidecar_path(source))} tells of another run than {run}: was the engine run again?",

@@ -16,7 +16,10 @@ from paraphina_wh.telemetry.shape import column_types
 from paraphina_wh.warehouse import Warehouse
 
 _SHOWN = 10
-_COLUMNS = ", ".join(f'"{name}"' for name in column_types(LEDGER))
+_COLUMNS = ", ".join(
+    f'utc_text("{name}") AS "{name}"' if kind == "TIMESTAMPTZ" else f'"{name}"'
+    for name, kind in column_types(LEDGER).items()
+)
 
 
 class Recorded(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN, McRun, Tick
 class Shape:
     """The type of one value of a record.
 
-    kind: `float`, `int`, `bool`, `str`, `json` (anything), `choice`, `list` or `struct`.
+    kind: `float`, `int`, `bool`, `str`, `instant`, `json` (anything), `choice`, `list` or `struct`.
     """
 
     kind: str
@@ -63,8 +63,10 @@ def _shape(info: mi.Type, nullable: bool = False) -> Shape:
     match info:
         case mi.Metadata():
             shape = _shape(info.type, nullable)
-            maximum = (info.extra_json_schema or {}).get("maximum")
-            return shape if maximum is None else replace(shape, high=maximum)
+            schema = info.extra_json_schema or {}
+            if schema.get("format") == "date-time":
+                return replace(shape, kind="instant")
+            return replace(shape, high=schema["maximum"]) if "maximum" in schema else shape
         case mi.UnionType():
             (only,) = [t for t in info.types if not isinstance(t, mi.NoneType)]
             return _shape(only, nullable=len(info.types) > 1)
@@ -112,6 +114,8 @@ def duckdb_type(shape: Shape) -> str:
             return "BOOLEAN"
         case "str":
             return "VARCHAR"
+        case "instant":
+            return "TIMESTAMPTZ"
         case "json":
             return "JSON"
         case "choice":

@@ -1,7 +1,7 @@
 -- dataset_diff_metrics: how the metrics of each profile differ between two datasets, and how sure that is.
 --
 -- Grain:  one row per profile (trimmed, lower case) and metric that either dataset has a value for.
--- Reads:  dataset_rows, independent_runs, of the datasets a and b.
+-- Reads:  dataset_rows, independent_runs, of the datasets a and b; macros.
 -- Binds:  $level (two-sided confidence, in (0, 1)), $z (the normal quantile at (1 + level) / 2).
 -- Note:   identical repeats count once, in n, means and errors alike. Means: Welch's standard error of the difference,
 --         and Student's quantile for Welch's degrees of freedom rounded down (at most 2000): never too narrow for that.
@@ -60,11 +60,13 @@ sides AS (
         profile, metric,
         count(*) FILTER (dataset = 'a') AS n_a,
         count(*) FILTER (dataset = 'b') AS n_b,
-        avg(x) FILTER (dataset = 'a') AS mean_a,
-        avg(x) FILTER (dataset = 'b') AS mean_b,
+        mean_of(CASE WHEN dataset = 'a' THEN x END) AS mean_a,
+        mean_of(CASE WHEN dataset = 'b' THEN x END) AS mean_b,
+        std_of(CASE WHEN dataset = 'a' THEN x END) AS std_a,
+        std_of(CASE WHEN dataset = 'b' THEN x END) AS std_b,
         -- Squared standard errors of the means.
-        CASE metric WHEN 'kill_frac' THEN mean_a * (1 - mean_a) ELSE var_samp(x) FILTER (dataset = 'a') END / n_a AS v_a,
-        CASE metric WHEN 'kill_frac' THEN mean_b * (1 - mean_b) ELSE var_samp(x) FILTER (dataset = 'b') END / n_b AS v_b
+        CASE metric WHEN 'kill_frac' THEN mean_a * (1 - mean_a) ELSE std_a ** 2 END / n_a AS v_a,
+        CASE metric WHEN 'kill_frac' THEN mean_b * (1 - mean_b) ELSE std_b ** 2 END / n_b AS v_b
     FROM measured
     GROUP BY profile, metric
 ),

@@ -5,7 +5,8 @@
 --         caller.
 -- Binds:  $candidates (column -> the names it goes by, lower case, best first), $dataset_path.
 -- Note:   per row and column the first candidate that is present and holds a usable value counts; names match in
---         any case. Numbers may stand as text; NaN and infinities are null. A line that is not one JSON object with
+--         any case. Numbers may stand as text; NaN and infinities are null, but for an infinite drawdown: a fall between
+--         finite numbers may be beyond the largest double, and counts as that. A line that is not one JSON object with
 --         unlike keys (DuckDB's parser alone would let trailing commas pass) is kept, but is no run.
 CREATE OR REPLACE TEMP MACRO cell(names, texts, name) AS texts[list_position(names, name)];
 
@@ -14,6 +15,13 @@ CREATE OR REPLACE TEMP MACRO id_of(text) AS nullif(trim(text, E' \t\n\r'), '');
 
 CREATE OR REPLACE TEMP MACRO number_of(text) AS
     CASE WHEN isfinite(try_cast(trim(text) AS DOUBLE)) THEN try_cast(trim(text) AS DOUBLE) END;
+
+CREATE OR REPLACE TEMP MACRO drawdown_of(text) AS
+    CASE try_cast(trim(text) AS DOUBLE)
+        WHEN 'inf' THEN 1.7976931348623157e308
+        WHEN '-inf' THEN -1.7976931348623157e308
+        ELSE number_of(text)
+    END;
 
 CREATE OR REPLACE TEMP MACRO kill_of(text) AS
     CASE
@@ -70,7 +78,7 @@ SELECT
     first_usable(list_transform($candidates.final_pnl, lambda n: number_of(cell(names, texts, n)))) AS final_pnl,
     number_of(cell(names, texts, 'max_pnl')) AS max_pnl,
     number_of(cell(names, texts, 'min_pnl')) AS min_pnl,
-    first_usable(list_transform($candidates.max_drawdown, lambda n: number_of(cell(names, texts, n)))) AS max_drawdown,
+    first_usable(list_transform($candidates.max_drawdown, lambda n: drawdown_of(cell(names, texts, n)))) AS max_drawdown,
     number_of(cell(names, texts, 'frac_normal')) AS frac_normal,
     number_of(cell(names, texts, 'frac_warning')) AS frac_warning,
     number_of(cell(names, texts, 'frac_hard')) AS frac_hard,

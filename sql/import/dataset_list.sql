@@ -13,7 +13,7 @@
 --   lines                 | count     | lines, whatever they hold
 --   runs                  | count     | lines that are runs
 --   bytes                 | bytes     | size of the file
---   newest_row            | -         | timestamp of the last row that has one, ISO 8601
+--   newest_row            | -         | latest timestamp of a row
 --   profiles              | -         | runs by profile
 --   engines               | -         | runs by engine; unknown where the row names none
 WITH mixed AS (
@@ -41,7 +41,7 @@ held AS (
         count(*) AS lines,
         count(*) FILTER (is_run) AS runs,
         max(byte_offset + bytes + CASE WHEN is_terminated THEN 1 ELSE 0 END) AS bytes,
-        max_by(timestamp_utc, line_no) FILTER (timestamp_utc IS NOT NULL) AS newest_row
+        max(TRY_CAST(timestamp_utc AS TIMESTAMPTZ)) AS newest_row
     FROM listed_lines
     GROUP BY dataset
 )

@@ -11,7 +11,7 @@ WITH in_json AS (
 SELECT
     $source_path::VARCHAR AS source_path,
     $source_sha256::VARCHAR AS source_sha256,
-    $ingested_at::VARCHAR AS ingested_at,
+    $ingested_at::TIMESTAMPTZ AS ingested_at,
     row_no,
     coalesce(present(cells[$places.experiment]), $experiment::VARCHAR) AS experiment,
     coalesce(present(cells[$places.profile]), $profile::VARCHAR) AS profile,

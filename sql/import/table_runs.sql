@@ -89,7 +89,7 @@ SELECT
     'csv' AS source_kind,
     $source_path::VARCHAR AS source_path,
     row_no AS source_row,
-    $ingested_at::VARCHAR AS ingested_at,
+    $ingested_at::TIMESTAMPTZ AS ingested_at,
     cell_integer(cells[$places.num_ticks])::BIGINT AS num_ticks,
     cell_number(cells[$places.final_pnl]) AS final_pnl,
     cell_number(cells[$places.max_pnl]) AS max_pnl,

@@ -6,7 +6,7 @@ SELECT
     dataset,
     count(*) AS lines,
     count(*) FILTER (is_run) AS runs,
-    max(timestamp_utc) AS newest_row
+    max(TRY_CAST(timestamp_utc AS TIMESTAMPTZ)) AS newest_row
 FROM dataset_rows
 GROUP BY dataset
 ORDER BY dataset;

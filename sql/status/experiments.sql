@@ -2,7 +2,7 @@
 --
 -- Grain:  one row per experiment, engine and status.
 -- Reads:  runs.
--- Units:  bytes_in is decompressed telemetry, bytes_stored its Parquet files; last_ingest is ISO 8601 UTC.
+-- Units:  bytes_in is decompressed telemetry, bytes_stored its Parquet files.
 SELECT
     experiment,
     engine,

@@ -2,7 +2,6 @@
 --
 -- Grain:  one row per file of Monte Carlo runs or of summary rows.
 -- Reads:  mc_runs, imported_summaries.
--- Units:  last_ingest is ISO 8601 UTC.
 SELECT 'mc_runs' AS view, source_path, count(*) AS rows, max(ingested_at) AS last_ingest
 FROM mc_runs
 GROUP BY source, source_path

@@ -1,14 +1,14 @@
 -- problems: what deserves a look.
 --
 -- Grain:  one row per run and problem.
--- Reads:  runs.
+-- Reads:  runs, macros.
 SELECT problem, profile, label, run_id, detail
 FROM (
     SELECT 1 AS rank, 'failed run' AS problem, profile, label, run_id, coalesce(error, status) AS detail
     FROM runs
     WHERE status <> 'ok'
     UNION ALL
-    SELECT 2, 'two live runs of one profile and label', profile, label, run_id, 'ingested ' || ingested_at
+    SELECT 2, 'two live runs of one profile and label', profile, label, run_id, 'ingested ' || utc_text(ingested_at)
     FROM runs
     WHERE status = 'ok'
     QUALIFY count(*) OVER (PARTITION BY profile, label) > 1

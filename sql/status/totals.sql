@@ -2,7 +2,7 @@
 --
 -- Grain:  one row.
 -- Reads:  runs, dataset_rows.
--- Units:  bytes_in is decompressed telemetry, bytes_stored its Parquet files; last_ingest is ISO 8601 UTC.
+-- Units:  bytes_in is decompressed telemetry, bytes_stored its Parquet files.
 SELECT
     count(*) AS runs,
     count(*) FILTER (status = 'ok') AS ok,

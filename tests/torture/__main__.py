@@ -49,6 +49,7 @@ ATTACKS: Final = {
     "sql": Attack("sql", arguments=lambda minutes: [minutes * 3]),
     "names": Attack("names", arguments=lambda minutes: [minutes * 3]),
     "branches": Attack("branches"),
+    "readings": Attack("readings", arguments=lambda minutes: [round(minutes * 5)]),
 }
 
 
