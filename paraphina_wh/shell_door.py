@@ -28,6 +28,7 @@ _HINT: Final = "`paraphina-wh status` in its own folder writes it anew"
 
 _SCRIPT_HEAD: Final = """.bail off
 -- The views of this warehouse: duckdb -init init.sql
+SET TimeZone = 'UTC';
 SET VARIABLE paraphina_state = '';
 -- Written for {names}
 SET VARIABLE paraphina_folder = (

@@ -78,6 +78,13 @@ def _rows(warehouse: Warehouse, query: str, values: dict[str, Any]) -> list[dict
     return rows
 
 
+def _answer(warehouse: Warehouse, query: str, values: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    # By way of Arrow: DuckDB itself asks for a further package to make datetimes of instants.
+    with connect(warehouse, views=_views(query), or_empty=True) as connection:
+        table = connection.sql(query, params=values or None).to_arrow_table()
+    return table.column_names, list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
 def runs_content(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     """Return everything `runs` says but what concerns the ingest itself."""
     left_out = ", ".join(ABOUT_THE_INGEST)

@@ -105,7 +105,7 @@ class Ingester:
             )
 
     def _write_ledger(self, folder: Path, rows: Sequence[LedgerRow], ticks: Sequence[Path]) -> Path:
-        # One thread: the order of floating-point sums, and so their last digit, must not depend on the machine.
+        # One thread: what it holds in memory must not grow with the cores.
         self.reader.execute("SET threads = 1")
         try:
             return bounded(self.reader, CONDENSE_MB, lambda: write_ledger(self.reader, folder, rows, ticks))

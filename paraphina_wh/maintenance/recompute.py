@@ -115,7 +115,7 @@ def recompute(
         if not dry_run:
             held.enter_context(exclusive(warehouse))
             set_up(warehouse)
-        # One thread, as at ingest: the order of sums decides on their last digit.
+        # One thread, as at ingest: what it holds in memory must not grow with the cores.
         connection = held.enter_context(in_memory(threads=1))
         connection.execute(macros_sql())
         work = _Work(warehouse, connection, dry_run)
