@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN, unit
+from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN, UInt64, unit
 from paraphina_wh.telemetry.shape import Contract
 
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
@@ -33,7 +33,7 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     label: Annotated[str, unit("-", "label of the run; JSON of the label keys for stdout runs")]
     label_json: Annotated[str | None, unit("-", "label keys as JSON text")] = None
     repeat: Annotated[_Int | None, unit("-", "repeat index")] = None
-    seed: Annotated[_Int | None, unit("-", "seed of the run; null when none was passed")] = None
+    seed: Annotated[UInt64 | None, unit("-", "seed of the run; null when none was passed")] = None
     status: Annotated[str, unit("-", "ok, failed or timeout; withdrawn in withdrawals")] = "ok"
     error: Annotated[str | None, unit("-", "why the run failed")] = None
 
@@ -94,9 +94,9 @@ class LedgerRow(msgspec.Struct, kw_only=True):
         str | None, unit("-", "telemetry; stdout; csv: a row of a table, seen by no engine here")
     ] = None
     source_path: Annotated[
-        str | None, unit("-", "stdout log or table it came from, relative to ROOT when below it")
+        str | None, unit("-", "stdout log it came from, or table that tells of it, relative to ROOT when below it")
     ] = None
-    source_row: Annotated[_Int | None, unit("-", "row of the table, from 1; null for files of one run")] = None
+    source_row: Annotated[_Int | None, unit("-", "row of the table, from 1; null where none tells of the run")] = None
 
     # how it is stored
     stored_bytes: Annotated[_Int | None, unit("bytes", "size of the Parquet file of its ticks")] = None

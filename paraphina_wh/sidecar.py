@@ -14,7 +14,7 @@ import msgspec
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.masking import Masking
-from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN
+from paraphina_wh.telemetry.record import INT64_MAX, INT64_MIN, UINT64_MAX, UInt64
 
 SUFFIX = ".run.json"
 STDOUT_SUFFIX = ".stdout.txt"
@@ -43,7 +43,7 @@ class Sidecar(msgspec.Struct, kw_only=True):
     label: str
     labels: dict[str, str | int | float | bool] = {}
     repeat: _Int | None = None
-    seed: _Int | None = None
+    seed: UInt64 | None = None
     ticks: _Int | None = None
     knobs: dict[str, str] = {}
     engine: str | None = None
@@ -116,7 +116,10 @@ def read_sidecar(path: Path) -> Sidecar | None:
             text = file.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
             raise WarehouseError(f"{path}: longer than the limit of {MOST_BYTES} bytes", "delete it, or repair it")
-        return msgspec.json.decode(text, type=Sidecar)
+        sidecar = msgspec.json.decode(text, type=Sidecar)
+        if sidecar.seed is not None and sidecar.seed > UINT64_MAX:
+            raise msgspec.ValidationError(f"Expected `int` <= {UINT64_MAX} - at `$.seed`")
+        return sidecar
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -177,10 +177,10 @@ def test_a_failed_row_gives_way_to_a_good_one_and_never_the_other_way(warehouse:
     assert ask(warehouse, query) == [("failed",), ("ok",)]
 
 
-def test_seeds_stay_exact_and_their_column_holds_what_fits(warehouse: Warehouse) -> None:
+def test_seeds_are_unsigned_and_stay_exact(warehouse: Warehouse) -> None:
     take_in(warehouse, f"profile,seed,pnl_total\nbalanced,7,1\nbalanced,{2**64 - 1},2\n")
     rows = ask(warehouse, "SELECT seed, label_json ->> '$.seed' FROM runs ORDER BY source_row")
-    assert rows == [(7, "7"), (None, str(2**64 - 1))]
+    assert rows == [(7, "7"), (2**64 - 1, str(2**64 - 1))]
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,12 @@ def test_tables_of_our_own_runner_are_in_the_warehouse_already(warehouse: Wareho
     assert verdicts(ingest(warehouse, warehouse.root)) == {"b_runs.csv": "ingested"}
     (outcome,) = ingest(warehouse, table)
     assert outcome.status == "unchanged"
-    assert outcome.notices == ["exported from the warehouse, experiment.toml beside it says: the runs are there"]
+    assert outcome.notices == ["3 runs"]
+    (outcome,) = ingest(warehouse, write(table.parent / "exp03_stress_summary.csv", SUMMARY))
+    assert (outcome.status, outcome.notices) == (
+        "unchanged",
+        ["an experiment or an analysis step made it of runs, which count themselves"],
+    )
 
 
 def test_of_two_tables_of_the_same_runs_the_one_with_more_columns_goes_in(warehouse: Warehouse) -> None:

@@ -118,6 +118,8 @@ def tell(report: Report) -> None:
             warn(f"{outcome.file}: {text}")
         if outcome.status == "rejected":
             _tell_rejection(outcome.file, outcome.errors, outcome.error_count, outcome.hint)
+    if report.settled:
+        notice(f"{report.settled} rows of tables tell of runs that are here now: counted once")
     if report.left_out:
         shown = ", ".join(report.left_out[:_LEFT_OUT_SHOWN])
         more = f" and {len(report.left_out) - _LEFT_OUT_SHOWN} more" if len(report.left_out) > _LEFT_OUT_SHOWN else ""

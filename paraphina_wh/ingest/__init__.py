@@ -18,6 +18,7 @@ from paraphina_wh.ingest.pool import Pool
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.ingest.threshold import MaxBad, read_max_bad
 from paraphina_wh.known import check_profiles
+from paraphina_wh.sidecar import SUFFIX, sidecar_path
 from paraphina_wh.telemetry.reader import line_limit
 from paraphina_wh.warehouse import Warehouse, hive_folder, new_batch
 
@@ -34,6 +35,7 @@ class Report(list[Outcome]):
 
     warnings are about names, not about content. left_out: what lay in a folder and is of no known kind.
     max_bad: the most bad lines that a file may have, if that was limited.
+    settled: rows of tables whose runs are here now with their telemetry or stdout, and which went out for them.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Report(list[Outcome]):
         warnings: Sequence[str] = (),
         left_out: Sequence[str] = (),
         max_bad: MaxBad | None = None,
+        settled: int = 0,
     ) -> None:
         super().__init__(sorted(outcomes, key=lambda outcome: outcome.file))
         self.warnings = list(warnings)
         self.left_out = list(left_out)
         self.max_bad = max_bad
+        self.settled = settled
 
     @property
     def complete(self) -> bool:
@@ -88,7 +92,8 @@ def ingest_paths(
     with _inputs(warehouse, paths, options) as (found, staging), _pool(warehouse, found, jobs) as pool:
         runs = [each for each in found.inputs if each.kind in _RUNS]
         others = [each for each in found.inputs if each.kind not in _RUNS]
-        plan = make_plan(warehouse, runs, options, staging, jobs)
+        profiles = _profiles_told(warehouse, found, options, staging)
+        plan = make_plan(warehouse, runs, options, staging, jobs, profiles)
         if on_plan:
             on_plan(sum(len(batch) for batch in plan.batches) + len(others))
         outcomes = list(plan.rejected)
@@ -98,7 +103,26 @@ def ingest_paths(
             outcomes += committed
             if on_outcomes:
                 on_outcomes(committed)
-    return Report(outcomes, plan.warnings, found.left_out, max_bad)
+    return Report(outcomes, plan.warnings, found.left_out, max_bad, _settled(warehouse, outcomes))
+
+
+def _profiles_told(warehouse: Warehouse, found: Found, options: Options, staging: Path) -> dict[Path, str]:
+    """Return what tables say of the profiles of telemetry that comes without a sidecar."""
+    bare = [file for file in found.of("telemetry") if not (file.name.endswith(SUFFIX) or sidecar_path(file).is_file())]
+    if options.profile or not bare:
+        return {}
+    from paraphina_wh.ingest.told import profiles_told
+
+    return profiles_told(warehouse, bare, found.of("runs_table", "shorter"), staging)
+
+
+def _settled(warehouse: Warehouse, outcomes: Sequence[Outcome]) -> int:
+    """Compare what came in with what is there, when runs are among it; return how many rows of tables had to go."""
+    if not any(outcome.run_id for outcome in outcomes):
+        return 0
+    from paraphina_wh.ingest.told import settle
+
+    return settle(warehouse, outcomes)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ from paraphina_wh.telemetry.source import open_source
 LONGEST_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
+# What a data frame calls a column without a name when it is read again: it counted the rows.
+_UNNAMED: Final = re.compile(r"Unnamed: \d+(?:_level_\d+|\.\d+)*")
 _OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
 class Header:
-    """The names of the columns, white space around them removed; a column without a name has an empty one.
+    """The names of the columns, white space around them removed; columns without a name have an empty one.
 
     warnings: what is odd but allowed.
     """
@@ -46,9 +49,12 @@ def read_header(file: Path) -> Header:
         raise WarehouseError(f"{file}: the file is empty", "export it again")
     if start.startswith(_WIDE):
         raise WarehouseError(f"{file}: UTF-16 text", "save it as UTF-8")
-    names = [name.strip() for name in _first_record(file, start.removeprefix(_BOM))]
+    written = [name.strip() for name in _first_record(file, start.removeprefix(_BOM))]
+    names = ["" if _UNNAMED.fullmatch(name) else name for name in written]
     _check_names(file, names)
-    unnamed = [str(place) for place, name in enumerate(names, 1) if not name]
+    unnamed = [
+        f"{place} ({name})" if name else str(place) for place, name in enumerate(written, 1) if not names[place - 1]
+    ]
     warnings = ["starts with a byte order mark"] if start.startswith(_BOM) else []
     if unnamed:
         warnings.append(f"column {', '.join(unnamed)} has no name: left out")

@@ -16,6 +16,7 @@ from paraphina_wh.ingest.kinds import (
     TEXT_ENDINGS,
     Kind,
     holds_dataset_rows,
+    is_exported,
     kind_of,
 )
 from paraphina_wh.sidecar import STDOUT_SUFFIX, SUFFIX
@@ -29,6 +30,7 @@ _WITH_PATHS: Final = "_with_ts.csv"
 _MADE_BY_STEPS: Final = re.compile(
     r"exp(?:06_safe_region|07|10|11|12)_.*\.csv|exp08_presets\.csv|loop_report\.csv|until_decided_.*\.csv"
 )
+_SOURCE_OF_PRESETS: Final = "exp07_source_summary.csv"
 
 
 @dataclass(frozen=True, order=True)
@@ -77,8 +79,11 @@ def _is_inside(warehouse: Warehouse, file: Path) -> bool:
 
 def _add(found: Found, file: Path, named: bool) -> None:
     kind = kind_of(file)
-    if not named and (kind == "exported" or _MADE_BY_STEPS.fullmatch(file.name)):
+    if not named and (is_exported(file) or _MADE_BY_STEPS.fullmatch(file.name)):
         return
+    # Of a table of runs that was named, the rows tell whether the runs are here.
+    if kind == "summary_table" and (is_exported(file) or file.name == _SOURCE_OF_PRESETS):
+        kind = "exported"
     if not named and (kind == "unknown" or (kind == "dataset" and not holds_dataset_rows(file))):
         found.left_out.append(str(file))
     else:

@@ -29,6 +29,7 @@ Kind = Literal[
     "runs_table",
     "summary_table",
     "exported",
+    "view_rows",
     "shorter",
     "foreign",
     "unknown",
@@ -38,6 +39,15 @@ HARNESS_NAME: Final = re.compile(rf"({'|'.join(TIERS)})_r(\d+)")
 JSONL_ENDINGS: Final = (".jsonl", ".ndjson")
 TEXT_ENDINGS: Final = (".txt", ".log")
 TABLE_ENDINGS: Final = (".csv",)
+# What only this program writes: rows of its views carry these names, whoever kept them in a file.
+_OF_VIEWS: Final = (
+    {"run_id", "batch_id"},
+    {"run_id", "evidence_id"},
+    {"run_id", "plan_key"},
+    {"run_id", "profile", "label", "t"},
+)
+# What analysis steps add to means.
+_OF_STEPS: Final = frozenset({"safe_cell", "kill_verdict"})
 # Beside a table: the experiment file whose runner exported it from the warehouse.
 EXPORTED_MARK: Final = "experiment.toml"
 
@@ -82,6 +92,8 @@ def _kind_of_json(file: Path) -> Kind:
         # Thousands of runs of a sweep need no second look.
         return "telemetry"
     fields = _first_fields(file)
+    if _is_of_views(fields) and not _is_research_row(fields):
+        return "view_rows"
     if {"run_index", "seed"} <= fields and "t" not in fields:
         return "mc_runs"
     if _DATASET_NAME.fullmatch(name) or ("t" not in fields and _is_dataset_row(fields)):
@@ -105,6 +117,15 @@ def why_foreign(file: Path) -> str:
 @cache
 def _required() -> frozenset[str]:
     return frozenset(name for name, field in record_shape(TICKS.record).fields.items() if field.required)
+
+
+def _is_of_views(names: Set[str]) -> bool:
+    """Tell whether a row with these columns is one of a view on a warehouse."""
+    return any(columns <= names for columns in _OF_VIEWS)
+
+
+def _is_research_row(names: Set[str]) -> bool:
+    return {"timestamp_utc", "num_ticks"} <= names and "source_kind" not in names
 
 
 def _is_dataset_row(fields: Set[str]) -> bool:
@@ -141,17 +162,25 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield line
 
 
+def is_exported(file: Path) -> bool:
+    """Tell whether a table lies where the runner of an experiment writes its own."""
+    return ending_of(file) in TABLE_ENDINGS and (file.parent / EXPORTED_MARK).is_file()
+
+
 def _kind_of_table(file: Path) -> Kind:
-    if (file.parent / EXPORTED_MARK).is_file():
-        return "exported"
     header = read_header(file).names
     names = {name.lower() for name in header}
-    # Presets carry means too, and the table beside mc_runs.jsonl a PnL for each run.
-    if "rank_within_tier" in names or {"ticks_executed", "max_abs_q_tao"} <= names:
+    if _is_of_views(names):
+        return "view_rows"
+    # Presets carry means too, the table beside mc_runs.jsonl a PnL for each run, and so does one of ticks.
+    if "rank_within_tier" in names or {"ticks_executed", "max_abs_q_tao"} <= names or {"t", "pnl_total"} <= names:
         return "unknown"
+    if names & _OF_STEPS:
+        return "exported"
     if is_summary(header):
         return "summary_table"
-    return "runs_table" if is_per_run(header) else "unknown"
+    # Experiments that read telemetry alone have no other PnL in their tables.
+    return "runs_table" if is_per_run(header) or "pnl_total_end" in names else "unknown"
 
 
 def _kind_of_text(file: Path) -> Kind:
@@ -185,6 +214,8 @@ def _why_not_a_table(file: Path) -> tuple[str, str]:
     names = {name.lower() for name in header}
     if "rank_within_tier" in names:
         return "a table of presets, not of runs", "read it with `paraphina-wh run exp12 --presets-csv`"
+    if {"t", "pnl_total"} <= names:
+        return "a table of ticks, not of runs", "ingest the telemetry itself"
     if "ticks_executed" in names:
         return "the rounded twin of mc_runs.jsonl", "ingest mc_runs.jsonl itself, which is exact"
     tried = ", ".join(PER_RUN["final_pnl"]), ", ".join(SUMMARY["final_pnl_mean"])

@@ -12,12 +12,13 @@ from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.ingest.dataset import take_in_dataset
 from paraphina_wh.ingest.inputs import Input
-from paraphina_wh.ingest.kinds import EXPORTED_MARK, Kind, why_unknown
+from paraphina_wh.ingest.kinds import Kind, why_unknown
 from paraphina_wh.ingest.mc_runs import take_in_mc_runs
 from paraphina_wh.ingest.plan import Options, check_name, printable, refused
 from paraphina_wh.ingest.run_table import take_in_runs
 from paraphina_wh.ingest.summary_table import take_in_summary
 from paraphina_wh.ingest.task import Outcome
+from paraphina_wh.ingest.view_rows import compare_view_rows
 from paraphina_wh.warehouse import Warehouse, new_batch
 
 TakeIn = Callable[[Warehouse, Path, Options, Path], Outcome]
@@ -29,7 +30,7 @@ _BY_KIND: Final[dict[Kind, TakeIn]] = {
     "summary_table": take_in_summary,
 }
 _TOLD_ELSEWHERE: Final[dict[Kind, str]] = {
-    "exported": f"exported from the warehouse, {EXPORTED_MARK} beside it says: the runs are there",
+    "exported": "an experiment or an analysis step made it of runs, which count themselves",
     "shorter": "the same runs stand beside it with more columns, in the table _with_ts",
 }
 
@@ -51,6 +52,8 @@ def take_in(warehouse: Warehouse, found: Input, options: Options, staging: Path,
         if options.label is not None:
             raise WarehouseError(f"{found.path}: --label names one run, this is not one", "leave it out")
         with commit.staging_folder(staging, new_batch()) as folder:
+            if found.kind == "view_rows":
+                return compare_view_rows(warehouse, found, folder)
             return (take or _BY_KIND[found.kind])(warehouse, found.path, options, folder)
     except WarehouseError as error:
         return refused(warehouse, found.path, error)

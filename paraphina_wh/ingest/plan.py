@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import math
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -39,6 +40,7 @@ BATCH_RUNS = 256
 # Starting a process costs as much as taking in this much.
 SMALLEST_BATCH_BYTES = 8 << 20
 _BLOCK = 1 << 20
+_RUN_NAME = re.compile(r".+_r\d+")
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,18 @@ class Plan:
     newest_batch: str = ""
 
 
-def make_plan(warehouse: Warehouse, inputs: Iterable[Input], options: Options, staging: Path, jobs: int) -> Plan:
+def make_plan(
+    warehouse: Warehouse,
+    inputs: Iterable[Input],
+    options: Options,
+    staging: Path,
+    jobs: int,
+    profiles: Mapping[Path, str] | None = None,
+) -> Plan:
     """Turn telemetry, sidecars and stdout logs into batches of tasks; files whose run cannot be named are turned down.
 
     staging: folder for the pieces of files that are split. jobs: processes that share the batches.
+    profiles: what tables say of the telemetry that they name.
     """
     plan = Plan([], [], [])
     tasks: list[Task] = []
@@ -90,7 +100,7 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Input], options: Options, s
             if found.kind == "stdout":
                 tasks.append(_task_of_log(warehouse, found.path, options))
             else:
-                tasks += _tasks(warehouse, found.path, options, staging, plan)
+                tasks += _tasks(warehouse, found.path, options, staging, plan, profiles or {})
         except WarehouseError as error:
             plan.rejected.append(refused(warehouse, found.path, error))
     kept = [task for task in _of_known_profiles(warehouse, tasks, options, plan) if _fit_for_folders(task, plan)]
@@ -99,7 +109,9 @@ def make_plan(warehouse: Warehouse, inputs: Iterable[Input], options: Options, s
     return plan
 
 
-def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path, plan: Plan) -> list[Task]:
+def _tasks(
+    warehouse: Warehouse, file: Path, options: Options, staging: Path, plan: Plan, profiles: Mapping[Path, str]
+) -> list[Task]:
     check_name(file)
     without_ticks = file.name.endswith(SUFFIX)
     sidecar = read_sidecar(file if without_ticks else sidecar_path(file))
@@ -113,7 +125,7 @@ def _tasks(warehouse: Warehouse, file: Path, options: Options, staging: Path, pl
     task = Task(
         source=None if without_ticks else str(file.absolute()),
         origin="-" if file.is_relative_to(staging) else warehouse.relative(file),
-        profile=_profile(file, options, sidecar),
+        profile=_profile(file, options, sidecar, profiles),
         label=_label(file, options, sidecar),
         experiment=_experiment(file, options, sidecar),
         size_bytes=file.stat().st_size,
@@ -138,12 +150,21 @@ def _without_secrets(sidecar: Sidecar, origin: str, plan: Plan) -> Sidecar:
     return msgspec.structs.replace(safe, knobs={name: safe.knobs[name] for name in safe.knobs if is_of_overlay(name)})
 
 
-def _profile(file: Path, options: Options, sidecar: Sidecar | None) -> str:
+def profile_in_name(name: str) -> str | None:
+    """Return the one tier that is a word of a name `<experiment>_<tier>_..._r<n>`; None when it is not that clear."""
+    if not _RUN_NAME.fullmatch(name):
+        return None
+    tiers = {word for word in name.split("_") if word in TIERS}
+    return tiers.pop() if len(tiers) == 1 else None
+
+
+def _profile(file: Path, options: Options, sidecar: Sidecar | None, profiles: Mapping[Path, str]) -> str:
     named = HARNESS_NAME.fullmatch(stem(file))
-    profile = options.profile or (named and named[1]) or (sidecar and sidecar.profile)
-    if sidecar and profile != sidecar.profile:
+    told = sidecar.profile if sidecar else profiles.get(file)
+    profile = options.profile or (named and named[1]) or told or profile_in_name(stem(file))
+    if told and profile != told:
         raise WarehouseError(
-            f"{file}: its sidecar says profile {sidecar.profile!r}, not {profile!r}",
+            f"{file}: {'its sidecar' if sidecar else 'the row of a table'} says profile {told!r}, not {profile!r}",
             "leave out --profile" if options.profile else "the file has the name of another run",
         )
     if not profile:
@@ -178,7 +199,7 @@ def _task_of_log(warehouse: Warehouse, file: Path, options: Options) -> Task:
     check_name(file)
     said = parse_stdout(read_log(file).text)
     named = HARNESS_NAME.fullmatch(log_stem(file))
-    profile = options.profile or (named and named[1]) or said.profile
+    profile = options.profile or (named and named[1]) or said.profile or profile_in_name(log_stem(file))
     if not profile:
         raise WarehouseError(
             f"{file}: no banner tells the profile", "give it with --profile conservative|balanced|aggressive"
@@ -265,7 +286,7 @@ def _look_up(warehouse: Warehouse, tasks: Sequence[Task]) -> str:
         rows = connection.execute(
             "SELECT profile, label, CASE WHEN source_kind = 'telemetry' THEN source_sha256 END, run_id, status, "
             "coalesce(rows, 0), coalesce(source_bytes, 0), plan_key, coalesce(lines, 0), coalesce(quarantined, 0), "
-            "coalesce(truncated, false) FROM runs "
+            "coalesce(truncated, false), coalesce(source_kind = 'csv', false) FROM runs "
             "JOIN (SELECT DISTINCT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY batch_id DESC",
             {"profiles": [task.profile for task in tasks], "labels": [task.label for task in tasks]},

@@ -15,7 +15,7 @@ from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.known import TIERS
 from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.telemetry.reader import Ledger
-from paraphina_wh.telemetry.record import INT64_MAX
+from paraphina_wh.telemetry.record import INT64_MAX, UINT64_MAX
 
 # The knobs that have a column of their own, under the names labels use.
 KNOB_COLUMNS = {
@@ -26,6 +26,15 @@ KNOB_COLUMNS = {
     "vol_ref": "PARAPHINA_VOL_REF",
     "daily_loss_limit": "PARAPHINA_DAILY_LOSS_LIMIT",
 }
+# What a table knows of a run beside the metrics of its telemetry.
+_FROM_TABLE = (
+    *("run_name", "sweep_id", "label_json", "repeat", "seed", "knobs_json", "ticks_requested"),
+    *("duration_sec", "returncode", "source_path", "source_row"),
+)
+_STDOUT_OF_TABLE = (
+    *("stdout_pnl_realised", "stdout_pnl_unrealised", "stdout_pnl_total"),
+    *("stdout_kill_switch", "stdout_kill_reason", "stdout_risk_regime", "stdout_usable"),
+)
 
 
 def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
@@ -48,6 +57,8 @@ def identity_row(batch: str, task: Task, run_id: str) -> LedgerRow:
         found = parse_stdout(log.text)
         _check_profile(task, found)
         _apply_stdout(row, found)
+    if task.told:
+        fill_in(row, task.told)
     return row
 
 
@@ -58,6 +69,19 @@ def _check_profile(task: Task, found: StdoutSummary) -> None:
             f"{task.origin}: the engine's banner says profile {found.profile!r}, not {task.profile!r}",
             "leave out --profile; or the file has the name, the sidecar or the stdout of another run",
         )
+
+
+def fill_in(row: LedgerRow, told: LedgerRow) -> None:
+    """Enter what the row of a table tells of a run that is known by its telemetry alone.
+
+    The engine's own stdout says more than a table of what was read from it. A run that the table calls failed is.
+    """
+    names = [*_FROM_TABLE, *KNOB_COLUMNS, *(() if row.stdout_sha256 else _STDOUT_OF_TABLE)]
+    for name in names:
+        if getattr(row, name) is None:
+            setattr(row, name, getattr(told, name))
+    if row.status == "ok" != told.status:
+        row.status, row.error = told.status, told.error
 
 
 def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerRow:
@@ -98,11 +122,13 @@ def _apply_stdout(row: LedgerRow, found: StdoutSummary) -> None:
     row.stdout_pnl_total = found.pnl_total
     row.stdout_kill_switch = found.kill_switch
     row.stdout_kill_reason = found.kill_reason
-    row.stdout_kill_tick = _int64(found.kill_tick)
+    row.stdout_kill_tick = _held_by(INT64_MAX, found.kill_tick)
     row.stdout_risk_regime = found.risk_regime
     row.stdout_usable = found.has_summary and not found.non_finite
-    row.seed = _int64(found.seed) if row.seed is None else row.seed
-    row.ticks_requested = _int64(found.ticks_requested) if row.ticks_requested is None else row.ticks_requested
+    row.seed = _held_by(UINT64_MAX, found.seed) if row.seed is None else row.seed
+    row.ticks_requested = (
+        _held_by(INT64_MAX, found.ticks_requested) if row.ticks_requested is None else row.ticks_requested
+    )
     if row.engine is None and found.cfg_version:
         row.engine = "reference" if "reference" in found.cfg_version else "external"
 
@@ -150,9 +176,9 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _int64(number: int | None) -> int | None:
-    """Return a number that a column can hold; stdout may name any."""
-    return number if number is not None and number <= INT64_MAX else None
+def _held_by(limit: int, number: int | None) -> int | None:
+    """Return a number that a column with such a limit can hold; stdout may name any."""
+    return number if number is not None and number <= limit else None
 
 
 def _json(value: object) -> str:

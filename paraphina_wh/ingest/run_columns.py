@@ -5,7 +5,7 @@ Source: the artefact contract, sections on exp02 to exp08 and on the columns exp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,6 +71,14 @@ _EXECUTION_NAMES: Final = frozenset(
     {"run_id", "duration_sec", "telemetry_path", "stdout", "stderr", "stdout_truncated", "stderr_truncated"}
 )
 _REPEAT_NAMES: Final = COLUMNS["repeat"]
+# Two of them may stand in one table, and say different things.
+_APART: Final = ("vol_ref_override", "vol_ref_centre")
+# Name of a column that says which run it was -> its name here, so that labels of unlike tables can be compared.
+CALLED: Final = {
+    name: column for column in (*_KNOBS, "profile", "repeat") for name in COLUMNS[column] if name not in _APART
+}
+# What data frames call the column that counted their rows.
+_INDEX_NAMES: Final = ("index", "level_0")
 
 
 def places_of(header: Sequence[str], columns: Names = COLUMNS) -> dict[str, int]:
@@ -93,21 +101,35 @@ class LabelPlaces:
     results: dict[str, int]
 
 
-def label_places(header: Sequence[str]) -> LabelPlaces:
-    """Return which columns of a table make the label of a run and which its content."""
-    columns = {name: place for place, name in enumerate(header, 1) if name}
-    results = {name.lower(): place for name, place in columns.items() if name.lower() in _RESULT_NAMES}
-    places = places_of([name.lower() for name in header])
+def label_places(header: Sequence[str], left_out: Container[int] = ()) -> LabelPlaces:
+    """Return which columns of a table make the label of a run and which its content.
+
+    header: names in lower case. left_out: places of columns that say nothing.
+    """
+    columns = {name: place for place, name in enumerate(header, 1) if name and place not in left_out}
+    results = {name: place for name, place in columns.items() if name in _RESULT_NAMES}
+    places = places_of(header)
     named_anew = (places["profile"], places["experiment"])
     others = {
         name: place
         for name, place in columns.items()
-        if name.lower() not in _RESULT_NAMES | _EXECUTION_NAMES and place not in named_anew
+        if name not in _RESULT_NAMES | _EXECUTION_NAMES and place not in named_anew
     }
-    repeat = {name: place for name, place in others.items() if name.lower() in _REPEAT_NAMES}
+    repeat = {name: place for name, place in others.items() if name in _REPEAT_NAMES}
     settings = {name: place for name, place in others.items() if name not in repeat}
     after = len(header) + 1
     return LabelPlaces(settings | {"profile": after, "experiment": after + 1}, repeat or {"repeat": after + 2}, results)
+
+
+def index_places(header: Sequence[str]) -> list[int]:
+    """Return the places of columns that may be no more than the numbers of the rows of a data frame."""
+    return [place for place, name in enumerate(header, 1) if name in _INDEX_NAMES]
+
+
+def kinds_of(header: Sequence[str]) -> list[str | None]:
+    """Return what the cells of each column must hold, None for any."""
+    by_place = {place: KINDS[column] for column, place in places_of(header).items() if column in KINDS}
+    return [by_place.get(place) for place in range(1, len(header) + 1)]
 
 
 def has_stdout(places: Mapping[str, int]) -> bool:

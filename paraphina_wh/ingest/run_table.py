@@ -15,11 +15,30 @@ from paraphina_wh.catalog import connect, no_glob, steady
 from paraphina_wh.duck import in_memory
 from paraphina_wh.ingest.batch import files_of_run
 from paraphina_wh.ingest.plan import Options, newest_batch
-from paraphina_wh.ingest.run_columns import KINDS, has_path, has_stdout, knob_places, label_places, places_of
+from paraphina_wh.ingest.run_columns import (
+    CALLED,
+    KINDS,
+    has_path,
+    has_stdout,
+    index_places,
+    kinds_of,
+    knob_places,
+    label_places,
+    places_of,
+)
 from paraphina_wh.ingest.table import Table, count, read_table, run_import
 from paraphina_wh.ingest.table_names import experiment_of
-from paraphina_wh.ingest.table_problems import conflicts, distinct, turned_down, unfit, unknown_profile, unnamed
+from paraphina_wh.ingest.table_problems import (
+    conflicts,
+    distinct,
+    mistaken,
+    turned_down,
+    unfit,
+    unknown_profile,
+    unnamed,
+)
 from paraphina_wh.ingest.task import Outcome
+from paraphina_wh.ingest.told import VIEWS, complete, find_told
 from paraphina_wh.known import TIERS
 from paraphina_wh.records import Record, SourceRun, Withdrawn
 from paraphina_wh.warehouse import Warehouse, batch_time, new_batch, sql_text
@@ -31,10 +50,11 @@ _NEW: Final = "table_run_fates WHERE NOT is_held AND NOT is_repeat"
 def take_in_runs(warehouse: Warehouse, file: Path, options: Options, staging: Path) -> Outcome:
     """Take in the rows of a per-run CSV that the warehouse lacks.
 
-    A row is known by profile, label and results; its label is the JSON of all columns that say which run it was.
+    A row is known by profile, label and results; its label is the JSON of all columns that say which run it was. Rows
+    of runs that are here with their telemetry or stdout add nothing, but for what telemetry alone does not tell.
     Other results under the same label: the table is turned down, or takes the old runs' place with --replace.
     """
-    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+    with connect(warehouse, views=VIEWS) as connection:
         connection.execute(f"SET temp_directory = {sql_text(str(staging))}")
         table = read_table(connection, file, warehouse.relative(file), staging)
         places = places_of(table.names)
@@ -42,12 +62,25 @@ def take_in_runs(warehouse: Warehouse, file: Path, options: Options, staging: Pa
         if problems:
             return turned_down(table, problems)
         batch = new_batch(after=newest_batch(connection))
-        _make_runs(connection, table, options, batch, datetime.now(UTC))
-        problems = unnamed(connection) or unknown_profile(connection, options) or conflicts(connection, options)
+        ignored = _make_runs(connection, table, options, batch, datetime.now(UTC))
+        problems = unnamed(connection) or unknown_profile(connection, options)
         if problems:
             return turned_down(table, problems)
-        outcome = _outcome(connection, table)
-        if outcome.status == "ingested":
+        connection.execute("CREATE OR REPLACE TEMP VIEW telling AS SELECT *, source_row AS row_no FROM table_runs")
+        find_told(
+            connection,
+            warehouse,
+            names_experiment=bool(places["experiment"] or options.experiment),
+            names_repeat=bool(places["repeat"]),
+        )
+        run_import(connection, "table_run_fates", called=CALLED)
+        problems = mistaken(connection) or conflicts(connection, options)
+        if problems:
+            return turned_down(table, problems)
+        completed = complete(warehouse, connection)
+        outcome = _outcome(connection, table, completed)
+        outcome.warnings += ignored
+        if count(connection, _NEW):
             _commit(warehouse, connection, table, options, batch, staging)
         return outcome
 
@@ -59,24 +92,27 @@ def table_rows_again(warehouse: Warehouse, file: Path, made_of: SourceRun, batch
     """
     options = Options(profile=made_of.given.get("profile"), experiment=made_of.given.get("experiment"))
     with in_memory() as connection:
-        connection.execute(
-            "CREATE TABLE runs (profile VARCHAR, label VARCHAR, run_id VARCHAR, batch_id VARCHAR, status VARCHAR)"
-        )
+        connection.execute(f"CREATE TABLE runs AS SELECT *, '' AS experiment FROM {_no_runs(warehouse)}")
+        connection.execute("CREATE TEMP TABLE table_told (row_no BIGINT)")
         table = read_table(connection, file, made_of.source or "", staging)
         _make_runs(connection, table, options, batch, batch_time(batch))
+        run_import(connection, "table_run_fates", called=CALLED)
         return _write(warehouse, connection, made_of.experiment, batch, staging / "again.parquet")
 
 
 def _make_runs(
     connection: duckdb.DuckDBPyConnection, table: Table, options: Options, batch: str, ingested_at: datetime
-) -> None:
-    """Make the tables `table_runs` and `table_run_fates`."""
+) -> list[str]:
+    """Make the table `table_runs`; return warnings of columns that were left out."""
     places = places_of(table.names)
-    labels = label_places(table.header.names)
+    counting = [place for place in index_places(table.names) if _counts_rows(connection, place)]
+    labels = label_places(table.names, counting)
     run_import(
         connection,
         "table_runs",
         places=places,
+        kinds=kinds_of(table.names),
+        called=CALLED,
         labels=members(labels.settings | labels.repeat),
         settings=members(labels.settings),
         metrics=members(labels.results),
@@ -90,7 +126,15 @@ def _make_runs(
         source_path=table.origin,
         source_sha256=table.sha256,
     )
-    run_import(connection, "table_run_fates")
+    return [f"column {table.header.names[place - 1]!r} counts the rows: left out" for place in counting]
+
+
+def _counts_rows(connection: duckdb.DuckDBPyConnection, place: int) -> bool:
+    """Tell whether the cells of a column are whole numbers, no two of them the same."""
+    [(counts,)] = connection.execute(
+        "SELECT count(DISTINCT cell_integer(cells[$place])) = count(*) FROM csv_rows", {"place": place}
+    ).fetchall()
+    return bool(counts)
 
 
 def members(places: Mapping[str, int]) -> list[dict[str, object]]:
@@ -98,8 +142,9 @@ def members(places: Mapping[str, int]) -> list[dict[str, object]]:
     return [{"key": msgspec.json.encode(key).decode(), "place": places[key]} for key in sorted(places)]
 
 
-def _outcome(connection: duckdb.DuckDBPyConnection, table: Table) -> Outcome:
+def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, completed: int) -> Outcome:
     new = count(connection, _NEW)
+    told = count(connection, "table_run_fates WHERE is_told AND NOT is_repeat")
     repeats = count(connection, "table_run_fates WHERE is_repeat")
     runs = table.rows - repeats
     warnings = [
@@ -109,12 +154,17 @@ def _outcome(connection: duckdb.DuckDBPyConnection, table: Table) -> Outcome:
     ]
     if repeats:
         warnings.append(f"{repeats} rows say what earlier ones say, repeat included: counted once")
+    notices = [f"{runs} runs" + (f", {new} of them new" if 0 < new < runs else "")]
+    if told:
+        notices.append(f"{told} of them are here with their telemetry or stdout: counted once")
+    if completed:
+        notices.append(f"{completed} of those got their experiment, label keys and knobs from the table")
     return Outcome(
         file=table.origin,
-        status="ingested" if new else "unchanged",
+        status="ingested" if new or completed else "unchanged",
         bytes=table.bytes,
         warnings=table.header.warnings + warnings,
-        notices=[f"{runs} runs" + (f", {new} of them new" if 0 < new < runs else "")],
+        notices=notices,
     )
 
 
@@ -160,9 +210,14 @@ def _write(
 ) -> Path:
     """Write the new rows of an experiment with all columns of a ledger, and return the Parquet file."""
     run_import(connection, "table_ledger_rows", experiment=experiment, batch_id=batch)
-    schema = sql_text(no_glob(str(warehouse.runs_file("any", "schema"))))
     connection.execute(
-        f"COPY (FROM read_parquet([{schema}], hive_partitioning = false) UNION ALL BY NAME FROM table_ledger_rows) "
+        f"COPY (FROM {_no_runs(warehouse)} UNION ALL BY NAME FROM table_ledger_rows) "
         f"TO {sql_text(str(staged))} (FORMAT parquet, COMPRESSION zstd)"
     )
     return staged
+
+
+def _no_runs(warehouse: Warehouse) -> str:
+    """Return a relation with the columns of a ledger file, and no row."""
+    schema = sql_text(no_glob(str(warehouse.runs_file("any", "schema"))))
+    return f"read_parquet([{schema}], hive_partitioning = false)"

@@ -57,7 +57,7 @@ def read_table(connection: duckdb.DuckDBPyConnection, file: Path, origin: str, s
     """
     check_name(file)
     header = read_header(file)
-    plain, size, sha256 = _plain_copy(file, staging)
+    plain, size, sha256 = plain_copy(file, staging)
     run_import(connection, "table_macros")
     try:
         _load(connection, plain, header)
@@ -73,7 +73,7 @@ def read_table(connection: duckdb.DuckDBPyConnection, file: Path, origin: str, s
     return Table(printable(origin), header, count(connection, "csv_rows"), size, sha256, problems, len(rejects))
 
 
-def _plain_copy(file: Path, staging: Path) -> tuple[Path, int, str]:
+def plain_copy(file: Path, staging: Path) -> tuple[Path, int, str]:
     """Copy a file decompressed, so that it cannot change while it is read; return the copy, its bytes and its hash."""
     digest, size, copy = hashlib.sha256(), 0, staging / "table.csv"
     with open_source(file) as stream, copy.open("wb") as out:
@@ -103,7 +103,10 @@ def _load(connection: duckdb.DuckDBPyConnection, plain: Path, header: Header) ->
         for place, name in enumerate(header.names)
     ]
     cells.project(f"list_value({', '.join(shown)}) AS cells").create("csv_cells")
-    connection.execute("CREATE OR REPLACE TEMP TABLE csv_rows AS SELECT rowid + 1 AS row_no, cells FROM csv_cells")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE csv_rows AS SELECT rowid + 1 AS row_no, "
+        "list_transform(cells, lambda c: nullif(trimmed(c), '')) AS cells FROM csv_cells"
+    )
     connection.execute("DROP TABLE csv_cells")
 
 

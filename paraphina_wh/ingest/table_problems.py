@@ -98,6 +98,22 @@ def distinct(connection: duckdb.DuckDBPyConnection, column: str) -> list[str]:
     return [value for (value,) in rows]
 
 
+def mistaken(connection: duckdb.DuckDBPyConnection) -> Problems | None:
+    """Return the rows whose telemetry is here under another profile than theirs."""
+    found = connection.execute(
+        "SELECT row_no, row_profile, any_value(run_id), any_value(profile) FROM table_files WHERE is_meant "
+        "GROUP BY row_no, row_profile HAVING bool_and(profile <> row_profile) ORDER BY row_no"
+    ).fetchall()
+    if not found:
+        return None
+    reasons = [
+        f"row {row}: profile {profile!r}, but its telemetry is here as run {run_id} of profile {other!r}"
+        for row, profile, run_id, other in found[:ERRORS_SHOWN]
+    ]
+    hint = "correct the one that is wrong: the table, or the run (forget it, then ingest it with --profile)"
+    return Problems(reasons, len(found), hint)
+
+
 def conflicts(connection: duckdb.DuckDBPyConnection, options: Options) -> Problems | None:
     """Return the rows whose label stands for other results already, in the table or in the warehouse."""
     clashes = connection.execute(

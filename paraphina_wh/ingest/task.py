@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from paraphina_wh.ledger import LedgerRow
 from paraphina_wh.sidecar import Sidecar
 
 
@@ -12,6 +13,7 @@ class InPlace(msgspec.Struct, frozen=True):
 
     content: the run_id that its content has when no line is put aside. is_gone: the file of its ticks is not there.
     bytes: of its telemetry, decompressed. lines: of it; quarantined: those put aside; cut_off: the last one is.
+    is_row: of a table; what the engine itself left of the run takes its place.
     """
 
     run_id: str
@@ -24,6 +26,7 @@ class InPlace(msgspec.Struct, frozen=True):
     lines: int = 0
     quarantined: int = 0
     cut_off: bool = False
+    is_row: bool = False
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -34,6 +37,7 @@ class Task(msgspec.Struct, kw_only=True):
     crashed: a stdout log without sidecar ends before its summary.
     in_place: runs the warehouse holds under this profile and label.
     again: take in what the warehouse holds already: its lines may be judged otherwise now.
+    told: what the row of a table says of it.
     """
 
     source: str | None
@@ -49,6 +53,7 @@ class Task(msgspec.Struct, kw_only=True):
     replace: bool = False
     in_place: list[InPlace] = []
     again: bool = False
+    told: LedgerRow | None = None
 
     @property
     def failed(self) -> bool:
@@ -68,8 +73,8 @@ class Task(msgspec.Struct, kw_only=True):
 
     @property
     def usable_in_place(self) -> list[InPlace]:
-        """Return the runs in place that are no failures."""
-        return [old for old in self.in_place if old.status == "ok"]
+        """Return the runs in place that are no failures, and no rows of tables."""
+        return [old for old in self.in_place if old.status == "ok" and not old.is_row]
 
     @property
     def superseded(self) -> list[str]:

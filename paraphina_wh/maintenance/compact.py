@@ -77,7 +77,7 @@ def _fold(warehouse: Warehouse, records: Records, folder: str, files: Sequence[s
         staged = staging / "folded.parquet"
         try:
             connection.execute(
-                f"COPY (FROM {_rows_of([schema, *paths])}) TO {sql_text(str(staged))} "
+                f"COPY (FROM {_rows_of(connection, [schema, *paths])}) TO {sql_text(str(staged))} "
                 "(FORMAT parquet, COMPRESSION zstd)"
             )
             before, after = _fingerprint(connection, [schema, *paths]), _fingerprint(connection, [staged])
@@ -91,22 +91,41 @@ def _fold(warehouse: Warehouse, records: Records, folder: str, files: Sequence[s
     return Folded(folder, len(files), after[0])
 
 
-def _rows_of(files: Sequence[Path]) -> str:
-    return f"read_parquet({parquet_list(files)}, union_by_name = true, hive_partitioning = false)"
+def _rows_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
+    """Return the rows of files with the column types of the first, as far as it has the columns.
+
+    Together, a signed and an unsigned column would be one of 128 bits, which Parquet keeps as a rounded float.
+    """
+    together = f"read_parquet({parquet_list(files)}, union_by_name = true, hive_partitioning = false)"
+    types, wanted = _types(connection, together), _types(connection, f"read_parquet({parquet_list(files[:1])})")
+    cast = [
+        f"try_cast({quoted} AS {wanted[name]}) AS {quoted}"
+        for name, kind in types.items()
+        if wanted.get(name, kind) != kind and (quoted := _quoted(name))
+    ]
+    return f"(SELECT * REPLACE ({', '.join(cast)}) FROM {together})" if cast else together
+
+
+def _types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    return {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _fingerprint(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, object]:
     """Return the number of rows, and what tells multisets of rows apart."""
     [(rows, digest)] = connection.execute(
-        f"SELECT count(*), sum(hash(r)::HUGEINT) FROM (SELECT {_struct(connection, files)} AS r FROM {_rows_of(files)})"
+        "SELECT count(*), sum(hash(r)::HUGEINT) "
+        f"FROM (SELECT {_struct(connection, files)} AS r FROM {_rows_of(connection, files)})"
     ).fetchall()
     return int(rows), digest
 
 
 def _struct(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
-    names = [name for name, *_ in connection.execute(f"DESCRIBE FROM {_rows_of(files)}").fetchall()]
-    quoted = (name.replace('"', '""') for name in sorted(names))
-    return "{" + ", ".join(f'"{name}": "{name}"' for name in quoted) + "}"
+    quoted = map(_quoted, sorted(_types(connection, _rows_of(connection, files))))
+    return "{" + ", ".join(f"{name}: {name}" for name in quoted) + "}"
 
 
 def _fold_records(warehouse: Warehouse) -> list[Folded]:

@@ -60,6 +60,7 @@ def task_of(warehouse: Warehouse, run: Recorded, split: Set[str]) -> Task:
         replace=True,
         in_place=[InPlace(row.run_id, row.run_id, False, row.status)],
         again=True,
+        told=row if row.source_row is not None else None,
     )
 
 

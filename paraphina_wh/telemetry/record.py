@@ -22,6 +22,7 @@ UINT64_MAX = 2**64 - 1
 _UINT64 = Meta(extra_json_schema={"maximum": UINT64_MAX})
 
 Int64 = Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)]
+UInt64 = Annotated[int, Meta(ge=0), _UINT64]
 OptFloat = float | None | UnsetType
 OptInt = Int64 | None | UnsetType
 OptStr = str | None | UnsetType
@@ -384,7 +385,7 @@ class McRun(Part):
 
     schema_version: Annotated[Literal[1], unit("-", "version of the schema, always 1")]
     run_index: Annotated[Int64, unit("-", "global run index, strictly increasing in the file")]
-    seed: Annotated[int, Meta(ge=0), _UINT64, unit("-", "base seed + run_index, unsigned 64 bit")]
+    seed: Annotated[UInt64, unit("-", "base seed + run_index, unsigned 64 bit")]
     pnl_total: Annotated[float, unit("usd", "final total PnL")]
     max_drawdown: Annotated[float, unit("usd", "deepest fall from a peak, positive magnitude")]
     kill_switch: Annotated[bool, unit("-", "the kill switch latched")]

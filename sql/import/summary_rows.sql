@@ -6,7 +6,7 @@
 --         $profile, $experiment (for rows that name none); $ingested_at, $source_path, $source_sha256.
 CREATE OR REPLACE TEMP TABLE summary_rows AS
 WITH in_json AS (
-    SELECT *, list_transform(cells, lambda c: json_of(c)) AS json FROM csv_rows
+    SELECT *, list_transform(cells, lambda c: json_as_written(c)) AS json FROM csv_rows
 )
 SELECT
     $source_path::VARCHAR AS source_path,

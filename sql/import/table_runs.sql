@@ -2,8 +2,9 @@
 --
 -- Grain:  one row per row of the table.
 -- Reads:  csv_rows, the macros of table_macros.
--- Binds:  $places (column -> place in cells, 0 when the table has none); $labels, $settings, $metrics, $knobs (lists of
---         key and place: the members of the label, of the label without the repeat, of the content, of the knobs);
+-- Binds:  $places (column -> place in cells, 0 when the table has none); $kinds (what the cells of each column hold, null
+--         for any); $labels, $settings, $metrics, $knobs (lists of key and place: the members of the label, of the label
+--         without the repeat, of the content, of the knobs); $called (name of a column -> its name here);
 --         $profile, $experiment (for rows that name none); $has_stdout, $has_path (which metrics the table has);
 --         $batch_id, $ingested_at, $source_path, $source_sha256.
 -- Note:   behind the cells of a row stand its profile, its experiment and its number among rows of equal settings, which
@@ -23,7 +24,7 @@ in_json AS (
         profile,
         experiment,
         list_concat(
-            list_transform(cells, lambda c: json_of(c)), [to_json(profile)::VARCHAR, to_json(experiment)::VARCHAR]
+            list_transform(cells, lambda c, place: json_of(c, $kinds[place])), [to_json(profile)::VARCHAR, to_json(experiment)::VARCHAR]
         ) AS json
     FROM named
 ),
@@ -31,7 +32,7 @@ settled AS (
     SELECT *, object_of($settings, json) AS settings, object_of($metrics, json) AS content FROM in_json
 ),
 numbered AS (
-    SELECT *, row_number() OVER (PARTITION BY settings ORDER BY row_no) - 1 AS nth FROM settled
+    SELECT *, row_number() OVER (PARTITION BY members_of(settings, $called) ORDER BY row_no) - 1 AS nth FROM settled
 ),
 labelled AS (
     SELECT row_no, profile, experiment, settings, content, nth, object_of($labels, all_json) AS label
@@ -60,7 +61,7 @@ SELECT
     label,
     label AS label_json,
     CASE WHEN $places.repeat > 0 THEN cell_integer(cells[$places.repeat])::BIGINT ELSE nth END AS repeat,
-    try_cast(cell_integer(cells[$places.seed]) AS BIGINT) AS seed,
+    try_cast(cell_integer(cells[$places.seed]) AS UBIGINT) AS seed,
     CASE WHEN timed_out THEN 'timeout' WHEN returncode <> 0 THEN 'failed' ELSE 'ok' END AS status,
     coalesce(
         present(cells[$places.error]),
