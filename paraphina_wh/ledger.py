@@ -102,9 +102,9 @@ class LedgerRow(msgspec.Struct, kw_only=True):
         str | None, unit("-", "telemetry; stdout; csv: a row of a table, seen by no engine here")
     ] = None
     source_path: Annotated[
-        str | None, unit("-", "stdout log or table it came from, relative to ROOT when below it")
+        str | None, unit("-", "stdout log it came from, or table that tells of it, relative to ROOT when below it")
     ] = None
-    source_row: Annotated[_Int | None, unit("-", "row of the table, from 1; null for files of one run")] = None
+    source_row: Annotated[_Int | None, unit("-", "row of the table, from 1; null where none tells of the run")] = None
 
     # how it is stored
     metrics_definition: Annotated[

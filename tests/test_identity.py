@@ -491,7 +491,7 @@ def test_hostile_texts_of_a_sidecar_come_back_as_they_are(warehouse: Warehouse) 
 
 def test_numbers_on_stdout_that_no_column_holds_do_not_stop_the_run(warehouse: Warehouse) -> None:
     write(warehouse.root / "balanced_r1.jsonl", SHORT)
-    write(warehouse.root / "balanced_r1.stdout.txt", STDOUT.replace("seed=9", f"seed={2**64 - 1}"))
+    write(warehouse.root / "balanced_r1.stdout.txt", STDOUT.replace("seed=9", f"seed={2**64}"))
     (outcome,) = ingest(warehouse, warehouse.root)
     assert outcome.status == "ingested"
     assert ask(warehouse, "SELECT seed, ticks_requested, stdout_pnl_total FROM runs") == [(None, 2, 1.0)]

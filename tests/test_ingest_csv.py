@@ -300,7 +300,12 @@ def test_tables_of_our_own_runner_are_in_the_warehouse_already(warehouse: Wareho
     assert verdicts(ingest(warehouse, warehouse.root)) == {"b_runs.csv": "ingested"}
     (outcome,) = ingest(warehouse, table)
     assert outcome.status == "unchanged"
-    assert outcome.notices == ["exported from the warehouse, experiment.toml beside it says: the runs are there"]
+    assert outcome.notices == ["3 runs"]
+    (outcome,) = ingest(warehouse, write(table.parent / "exp03_stress_summary.csv", SUMMARY))
+    assert (outcome.status, outcome.notices) == (
+        "unchanged",
+        ["an experiment or an analysis step made it of runs, which count themselves"],
+    )
 
 
 def test_of_two_tables_of_the_same_runs_the_one_with_more_columns_goes_in(warehouse: Warehouse) -> None:

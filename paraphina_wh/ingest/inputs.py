@@ -34,6 +34,7 @@ _WITH_PATHS: Final = "_with_ts.csv"
 _MADE_BY_STEPS: Final = re.compile(
     r"exp(?:06_safe_region|07|10|11|12)_.*\.csv|exp08_presets\.csv|loop_report\.csv|until_decided_.*\.csv"
 )
+_SOURCE_OF_PRESETS: Final = "exp07_source_summary.csv"
 
 
 @dataclass(frozen=True, order=True)
