@@ -21,6 +21,7 @@ from paraphina_wh import commit
 from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ledger import LEDGER
+from paraphina_wh.nearest import did_you_mean
 from paraphina_wh.records import Record
 from paraphina_wh.shell_door import Door, catalog_door, is_elsewhere, is_same, script_door, written_for
 from paraphina_wh.tables import DATASET_COLUMNS, MC_RUNS_COLUMNS, SUMMARY_COLUMNS, ticks_columns, zero_rows
@@ -384,4 +385,5 @@ def view_names() -> list[str]:
 def check_view(name: str) -> None:
     """Raise a WarehouseError (exit code 2) that lists the views when there is none of this name."""
     if name not in view_files():
-        raise WarehouseError(f"no view named {name!r}", "views: " + ", ".join(view_files()), exit_code=2)
+        meant = did_you_mean(name, view_files(), f"views: {', '.join(view_files())}")
+        raise WarehouseError(f"no view named {name!r}", meant, exit_code=2)

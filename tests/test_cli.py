@@ -75,7 +75,11 @@ def _loaded(code: str) -> list[str]:
 
 def test_wrong_usage_exits_2_with_a_hint(invoke: Invoke) -> None:
     for arguments, message, hint in [
-        (["chek", "x"], "no command 'chek'; there are: run, ingest", "paraphina-wh --help"),
+        (["zzz", "x"], "no command 'zzz'; there are: run, ingest", "paraphina-wh --help"),
+        (["statu"], "no command 'statu'; did you mean status?", "paraphina-wh --help"),
+        (["quarantine", "lst"], "no command 'lst'; did you mean list?", "paraphina-wh quarantine --help"),
+        (["run", "lop"], "no experiment named 'lop'", "did you mean loop?"),
+        (["schema", "runz"], "no view named 'runz'", "did you mean runs?"),
         (["check", "--deeper", "x"], "No such option '--deeper'.", "paraphina-wh check --help"),
         (["--rot", "x"], "No such option '--rot'.", "paraphina-wh --help"),
     ]:

@@ -74,8 +74,8 @@ def test_the_list_of_views(invoke: Invoke) -> None:
 
 
 def test_an_unknown_view_is_answered_with_the_views(invoke: Invoke) -> None:
-    result = invoke("schema", "fils")
-    assert result.stderr.startswith("error: no view named 'fils'\nhint: views: risk_tiers, ")
+    result = invoke("schema", "zzz")
+    assert result.stderr.startswith("error: no view named 'zzz'\nhint: views: risk_tiers, ")
     assert (result.stdout, result.exit_code) == ("", 2)
 
 

@@ -20,6 +20,7 @@ from paraphina_wh.cli.options import Settings
 from paraphina_wh.cli.output import say
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.escape import is_utf8, printable, printable_lines
+from paraphina_wh.nearest import did_you_mean
 
 # The reader of stdout had enough, as `head` does: 128 + SIGPIPE, as shells tell of any program that ends so. Not 0:
 # a gate or a check may not have come to its verdict.
@@ -40,7 +41,8 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; an unknown name is answered with those there are."""
         if cmd_name not in self.commands_at:
-            raise click.UsageError(f"no command {cmd_name!r}; there are: {', '.join(self.commands_at)}", ctx)
+            meant = did_you_mean(cmd_name, self.commands_at, f"there are: {', '.join(self.commands_at)}")
+            raise click.UsageError(f"no command {cmd_name!r}; {meant}", ctx)
         module, attribute = self.commands_at[cmd_name].split(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command

@@ -47,7 +47,7 @@ class _RunGroup(CommandGroup):
         from paraphina_wh.cli.experiment import experiment_command
         from paraphina_wh.experiments.read import find_experiment
 
-        return experiment_command(cmd_name, find_experiment(cmd_name))
+        return experiment_command(cmd_name, find_experiment(cmd_name, self.commands_at))
 
 
 def _show_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.nearest import did_you_mean
 
 KnobKind = Literal["float", "int", "flag", "profile", "text"]
 
@@ -87,8 +87,7 @@ def _known_name(given: str) -> str:
     name = given.removeprefix(PREFIX)
     if name in KNOBS:
         return name
-    close = difflib.get_close_matches(name.upper(), KNOBS, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known knobs: {', '.join(KNOBS)}"
+    hint = did_you_mean(name, KNOBS, f"known knobs: {', '.join(KNOBS)}")
     raise WarehouseError(f"unknown engine knob {given!r}", hint, exit_code=2)
 
 

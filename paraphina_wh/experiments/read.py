@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import msgspec
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.spec import Problem, Spec
 from paraphina_wh.experiments.toml_lines import line_of
+from paraphina_wh.nearest import did_you_mean
 
 SHIPPED: Final = Path(__file__).parent / "specs"
 ALIASES: Final = {"exp08": "exp08_validation", "risk_regime": "exp04_risk_regime"}
@@ -41,8 +42,10 @@ def shipped() -> Mapping[str, Path]:
     return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
 
 
-def find_experiment(name: str) -> Experiment:
+def find_experiment(name: str, others: Iterable[str] = ()) -> Experiment:
     """Return a shipped experiment by name, or that of a file by its path.
+
+    others: names that a mistyped one may stand for, too.
 
     Raises: WarehouseError (exit code 2) that lists the names there are, or names what is wrong in the file.
     """
@@ -53,7 +56,9 @@ def find_experiment(name: str) -> Experiment:
         return read_experiment(Path(name))
     raise WarehouseError(
         f"no experiment named {name!r}",
-        f"experiments: {', '.join(shipped())}, or the path of a .toml file",
+        did_you_mean(
+            name, [*shipped(), *ALIASES, *others], f"experiments: {', '.join(shipped())}, or the path of a .toml file"
+        ),
         exit_code=2,
     )
 

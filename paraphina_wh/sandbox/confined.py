@@ -25,7 +25,7 @@ def confined(warehouse: Warehouse, statement: Checked, share: Share) -> Iterator
     try:
         connection = catalog.connect(warehouse, threads=share.threads, views=views)
     except duckdb.Error as error:
-        raise in_plain_words(error) from error
+        raise in_plain_words(error, exit_code=1) from error
     try:
         _confine(connection, warehouse, share)
         yield connection
