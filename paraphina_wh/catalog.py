@@ -319,7 +319,7 @@ def door_problem(warehouse: Warehouse) -> str | None:
 def _init_script(warehouse: Warehouse) -> str:
     door = script_door(warehouse)
     views = (view_sql(name, warehouse.path, door) for name in view_files())
-    return f"{door.head}SET TimeZone = 'UTC';\n" + "\n".join([macros_sql(), *views])
+    return door.head + "\n".join([macros_sql(), *views])
 
 
 def _write_catalog_file(warehouse: Warehouse) -> None:

@@ -15,7 +15,7 @@ from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.shape import MC_RUNS
 from paraphina_wh.telemetry.source import foreign_text, open_source
-from paraphina_wh.warehouse import Warehouse, sql_text
+from paraphina_wh.warehouse import Warehouse
 
 
 def take_in_mc_runs(
