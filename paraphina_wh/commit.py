@@ -256,15 +256,30 @@ def _make_locked(folder: Path, lock: ExitStack) -> None:
 def held(folder: Path, how: int) -> Iterator[None]:
     """Hold a lock on a folder; the kernel frees it when the process ends, however it ends.
 
-    Raises: BlockingIOError when `how` says not to wait and somebody else has it.
+    Raises: as `lock`.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        wake_from_waits()
-        fcntl.flock(descriptor, how)
+        lock(descriptor, how, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def lock(descriptor: int, how: int, path: Path) -> None:
+    """Take the lock of an open file or folder. path: what to call it.
+
+    Raises: BlockingIOError when `how` says not to wait and somebody else has it; WarehouseError when the file system
+            gives none.
+    """
+    wake_from_waits()
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        hint = "its file system gives no locks: mount it with them, or use a folder on another one"
+        raise WarehouseError(f"cannot lock {path}: {error.strerror}", hint) from error
 
 
 def stored(warehouse: Warehouse, put: Put) -> StoredFile:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
@@ -14,12 +15,15 @@ from paraphina_wh import commit, formats
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.sandbox import statement
 from paraphina_wh.sandbox.apart import answered_apart
+from paraphina_wh.sandbox.failure import DAMAGED
 from paraphina_wh.sandbox.here import answered_here
 from paraphina_wh.sandbox.limits import NO_LIMITS, Limits, share_of
 from paraphina_wh.sandbox.rows import Rows
 from paraphina_wh.sandbox.watch import is_left_running
 from paraphina_wh.temporary import temporary_prefix
 from paraphina_wh.warehouse import Warehouse, new_batch
+
+_LOOK_FOR_DAMAGE_S: Final = 10.0
 
 
 class Answer:
@@ -53,10 +57,27 @@ def open_query(warehouse: Warehouse, sql: str, limits: Limits = NO_LIMITS) -> It
     and with exit code 1 when it fails or passes a limit, also while the answer is read.
     """
     statement.check_text(sql)
+    try:
+        with _answered(warehouse, sql, limits) as rows:
+            yield Answer(rows)
+    except WarehouseError as error:
+        if error.hint != DAMAGED or ".parquet" in error.message:
+            raise
+        # Not every damage tells DuckDB which file it reads.
+        from paraphina_wh.maintenance.integrity import first_damaged
+
+        if (found := first_damaged(warehouse, _LOOK_FOR_DAMAGE_S)) is None:
+            raise
+        message = f"{warehouse.path / found.path} is damaged ({found.detail}): {error.message}"
+        raise WarehouseError(message, error.hint) from error
+
+
+@contextmanager
+def _answered(warehouse: Warehouse, sql: str, limits: Limits) -> Iterator[Rows]:
     if limits.untrusted:
         warehouse.check_exists()
         with answered_apart(warehouse, sql, limits) as rows:
-            yield Answer(rows)
+            yield rows
         return
     checked = statement.checked(sql)
     warehouse.check_exists()
@@ -64,7 +85,7 @@ def open_query(warehouse: Warehouse, sql: str, limits: Limits = NO_LIMITS) -> It
         private = Path(name)
         share = share_of(limits, private)
         with answered_here(warehouse, checked, share, limits.timeout_s) as rows:
-            yield Answer(rows)
+            yield rows
 
 
 def run_query(warehouse: Warehouse, sql: str, limits: Limits = NO_LIMITS) -> pl.DataFrame:

@@ -195,7 +195,10 @@ def locate(root: str | Path | None = None, warehouse: str | Path | None = None) 
     path = warehouse or os.environ.get("PARAPHINA_WH_WAREHOUSE") or Path(named, "warehouse")
     check_local(named)
     check_local(path)
-    base = Path(os.path.abspath(named))
+    try:
+        base = Path(os.path.abspath(named))
+    except FileNotFoundError as error:
+        raise WarehouseError("the current folder is gone", "go to one that exists: cd", exit_code=2) from error
     _check_text(base, "--root")
     if not base.is_dir():
         raise WarehouseError(f"no such folder: {base}", "name an existing folder with --root", exit_code=2)

@@ -408,3 +408,23 @@ def test_a_query_needs_only_the_views_it_names_and_those_they_read(warehouse: Wa
     for name in catalog.view_names():
         with catalog.connect(warehouse, views=catalog.views_named_in(name)) as connection:
             connection.execute(f"DESCRIBE {name}")
+
+
+@pytest.mark.parametrize("options", [(), ("--untrusted",)])
+@pytest.mark.parametrize("damage", ["cut", "empty", "footer"])
+def test_a_query_names_the_damaged_file_that_it_meets(
+    invoke: Invoke, tmp_path: Path, tiny_run: Path, damage: str, options: tuple[str, ...]
+) -> None:
+    assert invoke("ingest", tiny_run).exit_code == 0
+    (ticks,) = (tmp_path / "warehouse" / "telemetry" / "profile=balanced").rglob("*.parquet")
+    whole = ticks.read_bytes()
+    # The last: DuckDB tells of the bytes, and not of the file.
+    end = bytes(byte ^ 0x5A for byte in whole[-3000:-100]) + whole[-100:]
+    ticks.write_bytes({"cut": whole[:5000], "empty": b"", "footer": whole[:-3000] + end}[damage])
+    result = invoke("query", "SELECT sum(pnl_total) FROM ticks", *options)
+    assert result.stderr.startswith("error: ")
+    assert str(ticks) in result.stderr.splitlines()[0]
+    assert result.stderr.splitlines()[1:] == [
+        "hint: `paraphina-wh check` names damaged files, `paraphina-wh repair` makes them anew"
+    ]
+    assert (result.stdout, result.exit_code) == ("", 1)

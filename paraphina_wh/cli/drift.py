@@ -38,7 +38,7 @@ def drift(context: click.Context, /, **options: Any) -> None:
     if context.invoked_subcommand is None:
         context.invoke(_report, **options)
         return
-    given = (option.opts[0] for option in context.command.params if _is_given(context, option))
+    given = (option.opts[0] for option in context.command.params if option.expose_value and _is_given(context, option))
     if shown := ", ".join(given):
         raise click.UsageError(f"{shown} does not go before {context.invoked_subcommand}", context)
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from paraphina_wh import interrupt
-from paraphina_wh.cli.options import Settings
+from paraphina_wh.cli.options import Settings, take_global_options
 from paraphina_wh.cli.output import say
 from paraphina_wh.errors import WarehouseError, machine_error
 from paraphina_wh.escape import is_utf8, printable, printable_lines
@@ -25,6 +25,7 @@ from paraphina_wh.nearest import did_you_mean
 # The reader of stdout had enough, as `head` does: 128 + SIGPIPE, as shells tell of any program that ends so. Not 0:
 # a gate or a check may not have come to its verdict.
 PIPE_CLOSED: Final = 141
+_OTHER_HINTS: Final = {errno.ENOENT: "was it removed meanwhile? repeat the command; --debug shows the details"}
 
 
 class CommandGroup(click.Group):
@@ -45,6 +46,7 @@ class CommandGroup(click.Group):
             raise click.UsageError(f"no command {cmd_name!r}; {meant}", ctx)
         module, attribute = self.commands_at[cmd_name].split(":")
         command: click.Command = getattr(import_module(module), attribute)
+        take_global_options(command)
         return command
 
     def resolve_command(
@@ -73,6 +75,10 @@ class CommandGroup(click.Group):
                 click.echo(printable_lines(traceback.format_exc()), err=True, nl=False)
             complain(error.message, error.hint)
             ctx.exit(error.exit_code)
+        except _system_errors():
+            if ctx.ensure_object(Settings).debug:
+                click.echo(printable_lines(traceback.format_exc()), err=True, nl=False)
+            raise
         except KeyboardInterrupt:
             _interrupted(ctx)
         except RuntimeError as error:
@@ -137,7 +143,13 @@ def _machine_error(error: Exception) -> WarehouseError | None:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         # Of stdout: what was printed so far is no longer whole.
         return WarehouseError("no space left on device", "free some disk space and repeat the command")
-    return machine_error(error)
+    known = machine_error(error)
+    if known or not (isinstance(error, OSError) and error.strerror):
+        return known
+    hint = _OTHER_HINTS.get(
+        error.errno or 0, "look at the disk and at what is mounted there; --debug shows the details"
+    )
+    return WarehouseError(": ".join(filter(None, (error.filename and str(error.filename), error.strerror))), hint)
 
 
 def _drop_stdout() -> None:

@@ -26,14 +26,39 @@ FORMATS = ("table", "csv", "json", "jsonl", "markdown")
 _SPREADSHEET_SAFE = "paraphina_wh.spreadsheet_safe"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Settings:
-    """The options given before the command."""
+    """The options of the program as a whole, whether they stand before the command or behind it."""
 
     root: str | None = None
     warehouse: str | None = None
     quiet: bool = False
     debug: bool = False
+
+
+def take_global_options(command: click.Command) -> None:
+    """Let a command take the options of the program too: who has typed it adds them at the end."""
+    if any(isinstance(param, _Global) for param in command.params):
+        return
+    command.params += [
+        _Global(["--root"], metavar="DIR"),
+        _Global(["--warehouse"], metavar="DIR"),
+        _Global(["--quiet", "-q"], is_flag=True),
+        _Global(["--debug"], is_flag=True),
+    ]
+
+
+class _Global(click.Option):
+    """An option of the program, behind the command; the help shows it where it is documented."""
+
+    def __init__(self, names: list[str], **extra: Any) -> None:
+        # Eager: what else is given may need to know the warehouse.
+        super().__init__(names, hidden=True, expose_value=False, is_eager=True, callback=_note, **extra)
+
+
+def _note(context: click.Context, option: click.Parameter, value: object) -> None:
+    if value:
+        setattr(context.ensure_object(Settings), option.name or "", value)
 
 
 def pass_warehouse(command: Callable[Concatenate[Warehouse, P], R]) -> Callable[P, R]:

@@ -7,7 +7,7 @@ import os
 import click
 
 from paraphina_wh.cli.group import CommandGroup
-from paraphina_wh.cli.options import examples
+from paraphina_wh.cli.options import examples, take_global_options
 from paraphina_wh.cli.output import printable, say
 
 COMMANDS = {
@@ -47,7 +47,9 @@ class _RunGroup(CommandGroup):
         from paraphina_wh.cli.experiment import experiment_command
         from paraphina_wh.experiments.read import find_experiment
 
-        return experiment_command(cmd_name, find_experiment(cmd_name, self.commands_at))
+        command = experiment_command(cmd_name, find_experiment(cmd_name, self.commands_at))
+        take_global_options(command)
+        return command
 
 
 def _show_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -82,7 +84,6 @@ def _start_file(context: click.Context, _: click.Parameter, name: str | None) ->
 @click.option(
     "--new",
     metavar="NAME",
-    is_eager=True,
     expose_value=False,
     callback=_start_file,
     help="Write NAME.toml, a commented experiment file to start from.",

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.interrupt import wake_from_waits
 from paraphina_wh.warehouse import new_batch
 
 _CHUNK_BYTES = 4 << 20
@@ -112,8 +111,7 @@ def _make(path: Path, content: bytes) -> LockedFile | None:
 
 
 def _publish_new(file: LockedFile, staged: Path, content: bytes) -> None:
-    wake_from_waits()
-    fcntl.flock(file.descriptor, fcntl.LOCK_EX)
+    commit.lock(file.descriptor, fcntl.LOCK_EX, file.path)
     file.append(content)
     commit.publish_new(staged, file.path)
 
@@ -123,8 +121,7 @@ def _open_locked(path: Path, flags: int) -> LockedFile:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     while True:
         descriptor = os.open(path, flags | os.O_CREAT * (flags == _APPEND), 0o666)
-        wake_from_waits()
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        commit.lock(descriptor, fcntl.LOCK_EX, path)
         # The file may have been removed while we waited: a lock on what nobody can find any more protects nothing.
         if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
             return LockedFile(path, descriptor)

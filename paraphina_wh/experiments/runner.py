@@ -29,6 +29,7 @@ from paraphina_wh.warehouse import Warehouse
 # Finished runs wait for each other this long, or until there are so many: a commit costs as much as a small run.
 _WAIT_SEC = 5.0
 _WAIT_RUNS = 64
+_SHORT_HASH = 12
 
 
 @dataclass
@@ -211,8 +212,9 @@ def _missing(planned: Sequence[PlannedRun], held: Mapping[tuple[str, str], _Held
         if _is_done(run, held):
             continue
         if run.key in held and held[run.key].status == "ok":
+            differing = _differences(run.sidecar, held[run.key])
             raise WarehouseError(
-                f"label {run.sidecar.label!r} is taken by a run with other options",
+                f"label {run.sidecar.label!r} is taken by a run with other options: {'; '.join(differing)}",
                 "give these runs another name (`name` in the file, --label-prefix, --name), or take the old ones out "
                 "with --fresh",
                 exit_code=2,
@@ -223,13 +225,40 @@ def _missing(planned: Sequence[PlannedRun], held: Mapping[tuple[str, str], _Held
 
 @dataclass(frozen=True)
 class _Held:
-    """A live run of the warehouse."""
+    """A live run of the warehouse, and what was planned of it."""
 
     profile: str
     label: str
     run_id: str
     status: str
     plan_key: str | None
+    experiment: str
+    ticks: int | None
+    seed: int | None
+    knobs_json: str | None
+    engine_sha256: str | None
+    label_json: str | None
+
+
+def _differences(planned: Sidecar, held: _Held) -> list[str]:
+    """Return in which options a run in place differs from a planned one of its label, at least one."""
+    if held.plan_key is None:
+        return [f"run {held.run_id} was taken in without a plan"]
+    there, here = msgspec.json.decode(held.knobs_json or "{}", type=dict[str, str]), planned.knobs
+    values = {
+        "experiment": (held.experiment, planned.experiment),
+        "ticks": (held.ticks, planned.ticks),
+        "seed": (held.seed, planned.seed),
+        **{name: (there.get(name), here.get(name)) for name in sorted({*there, *here})},
+        "engine": ((held.engine_sha256 or "unknown")[:_SHORT_HASH], (planned.engine_sha256 or "unknown")[:_SHORT_HASH]),
+        "labels": (msgspec.json.decode(held.label_json or "{}"), planned.labels),
+    }
+    told = [f"{name} {_told(old)} there, {_told(new)} here" for name, (old, new) in values.items() if old != new]
+    return told or ["by another version of this program"]
+
+
+def _told(value: object) -> str:
+    return "unset" if value is None else str(value)
 
 
 def _is_done(run: PlannedRun, held: Mapping[tuple[str, str], _Held]) -> bool:
@@ -247,7 +276,8 @@ def _held(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> dict[tuple[str
 def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[_Held]:
     with connect(warehouse, views=("run_ledger", "runs"), or_empty=True) as connection:
         rows = connection.execute(
-            "SELECT profile, label, run_id, status, plan_key FROM runs "
+            "SELECT profile, label, run_id, status, plan_key, experiment, ticks_requested, seed, knobs_json, "
+            "engine_sha256, label_json FROM runs "
             "JOIN (SELECT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY profile, label, status = 'ok'",
             {

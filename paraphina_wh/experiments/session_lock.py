@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from paraphina_wh import commit
 from paraphina_wh.errors import WarehouseError
 
 
@@ -23,7 +24,7 @@ def only_session(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise WarehouseError(f"cannot write to {folder}: {error.strerror}", exit_code=2) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        commit.lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, folder)
     except BlockingIOError as error:
         raise WarehouseError(
             f"another session is running engines in {folder}", "wait for it, then repeat the command", exit_code=2

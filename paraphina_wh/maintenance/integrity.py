@@ -6,6 +6,7 @@ What is right is told by the records of the commits; nothing is written.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -177,6 +178,16 @@ def compare(warehouse: Warehouse, path: str, expected: list[StoredFile]) -> Find
     if size < last.bytes:
         return Finding("truncated", path, f"{size} of {last.bytes} bytes are left", last.holds)
     return Finding("changed", path, f"its SHA-256 is {sha256[:12]}…, committed was {last.sha256[:12]}…", last.holds)
+
+
+def first_damaged(warehouse: Warehouse, within_s: float) -> Finding | None:
+    """Return the first file that is not what its commit recorded; None when none was found in so many seconds."""
+    end = time.monotonic() + within_s
+    for path, expected in read_records(warehouse).files.items():
+        finding = compare(warehouse, path, [file for file, _ in expected])
+        if _is_damaged(finding) or time.monotonic() > end:
+            return finding
+    return None
 
 
 def _second_look(warehouse: Warehouse, paths: Iterable[str], live: set[str] | None = None) -> list[Finding]:

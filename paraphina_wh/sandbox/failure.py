@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import duckdb
+
 from paraphina_wh import catalog
 from paraphina_wh.dictionary import header_columns
 from paraphina_wh.errors import WarehouseError
@@ -13,7 +15,10 @@ from paraphina_wh.telemetry.shape import TICKS, column_types, dictionary
 
 RAISE_MEMORY = "raise --memory, or ask for less: filter on profile and label"
 RAISE_TIMEOUT = "raise --timeout, or ask for less: filter on profile and label"
+DAMAGED = "`paraphina-wh check` names damaged files, `paraphina-wh repair` makes them anew"
 _LONGEST = 2000
+# What DuckDB says of a Parquet file that is none any more, with or without its name; other errors of no kind are, too.
+_OF_PARQUET = re.compile(r"\.parquet|parquet file|magic bytes|TProtocol|[Dd]ecompress|don't know what type")
 _NO_TABLE = re.compile(r"^Table with name (\S+) does not exist")
 _NO_SOURCE = re.compile(r"^Referenced table \"[^\"]+\" not found")
 _NO_COLUMN = re.compile(r"(?:[Cc]olumn \"([^\"]+)\" .*not found|does not have a column named \"([^\"]+)\")")
@@ -36,7 +41,10 @@ def in_plain_words(error: Exception, exit_code: int | None = None) -> WarehouseE
         kind, message = "Out of Memory", f"out of memory: {message}"
     if exit_code is None:
         exit_code = 2 if any(what.search(message) for what in (_NO_TABLE, _NO_COLUMN, _NO_SOURCE)) else 1
-    return WarehouseError(message[:_LONGEST], _hint(kind.strip(), message), exit_code=exit_code)
+    of_sql = kind.strip() in ("Catalog", "Binder", "Parser", "Permission") or is_gone(message)
+    is_damage = not of_sql and (type(error) is duckdb.Error or _OF_PARQUET.search(message))
+    hint = DAMAGED if is_damage else _hint(kind.strip(), message)
+    return WarehouseError(message[:_LONGEST], hint, exit_code=exit_code)
 
 
 def is_gone(message: str) -> bool:
@@ -74,5 +82,5 @@ def _hint(kind: str, message: str) -> str:
         "Out of Memory": RAISE_MEMORY,
         "Conversion": "use try_cast where a value may not fit the type",
         "INTERNAL": "a mistake of DuckDB: say it in another way, or cast the values first",
-        "IO": "look for damaged files with `paraphina-wh check`",
+        "IO": DAMAGED,
     }.get(kind, "")
