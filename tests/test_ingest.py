@@ -21,6 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.ingest.columnar import open_reader
+from paraphina_wh.ingest.stage import Staged, Stager
+from paraphina_wh.ingest.task import Outcome, Task
 from paraphina_wh.telemetry.reader import BadLine, Sinks, read_strict
 from paraphina_wh.telemetry.shape import TICKS, Shape, record_shape
 from paraphina_wh.warehouse import Warehouse, locate
@@ -424,6 +427,10 @@ NOT_THE_CONTRACT: list[tuple[str, str | bytes]] = [
     ('"t":1', '"t":true'),
     ('"t":1', '"t":"1"'),
     ('"t":1', '"t":9223372036854775808'),
+    ('"t":1', '"t":9007199254740993.0'),
+    ('"t":1', '"t":1.00000000000000001'),
+    ('"t":1', '"t":1e-999'),
+    ('"schema_version":1', '"schema_version":1.00000000000000001'),
     ('"pnl_total":1.0', '"pnl_total":NaN'),
     ('"pnl_total":1.0', '"pnl_total":-Infinity'),
     ('"pnl_total":1.0', '"pnl_total":1e400'),
@@ -499,6 +506,37 @@ def test_one_bad_file_never_stops_the_others(warehouse: Warehouse) -> None:
     assert reasons["balanced_r9.jsonl"] == f"{folder}/balanced_r9.jsonl: a link to nowhere, which is not there"
     assert reasons["balanced_r10.jsonl"].endswith("balanced_r10.run.json: longer than the limit of 67108864 bytes")
     assert "the name tells no profile" in reasons["who_am_i.jsonl"]
+
+
+def test_whatever_duckdb_objects_to_turns_down_that_file_alone(tmp_path: Path) -> None:
+    """A type that is gone: an error of a class that no file of ours leads to today."""
+    with open_reader(threads=1) as connection:
+        stager, outcomes = Stager(connection, tmp_path, "batch"), []
+        statements = ["", "DROP TYPE type_of_tick_timing", "CREATE TYPE type_of_tick_timing AS STRUCT(total_us BIGINT)"]
+        for number, statement in enumerate(statements):
+            connection.execute(statement)
+            source = write(tmp_path / f"{number}.jsonl", run_of(number + 1))
+            outcomes.append(stager.stage(task_of(source)))
+    good, bad, also_good = outcomes
+    assert isinstance(good, Staged)
+    assert isinstance(also_good, Staged)
+    assert isinstance(bad, Outcome)
+    assert bad.status == "rejected"
+    said = "1.jsonl: DuckDB cannot read what the contract allows: Catalog Error: Type with name type_of_tick_timing"
+    assert bad.errors[0].startswith(said)
+    assert bad.hint == "report this with the file: as it is, it cannot be taken in"
+
+
+def task_of(source: Path) -> Task:
+    """Return the task of taking in a file."""
+    return Task(
+        source=str(source),
+        origin=source.name,
+        profile="balanced",
+        label=source.stem,
+        experiment="adhoc",
+        size_bytes=source.stat().st_size,
+    )
 
 
 def test_a_file_that_vanishes_or_grows_does_not_stop_the_others(warehouse: Warehouse) -> None:

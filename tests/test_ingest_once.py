@@ -115,7 +115,7 @@ def told() -> Iterator[Warehouse]:
         yield warehouse
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=spellings())
 def test_a_row_is_the_same_row_however_it_is_written(told: Warehouse, content: bytes) -> None:
     before = files_below(told.path)
@@ -124,7 +124,7 @@ def test_a_row_is_the_same_row_however_it_is_written(told: Warehouse, content: b
     assert files_below(told.path) == before
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(content=spellings())
 def test_it_is_the_same_run_also_where_it_comes_first(content: bytes) -> None:
     """Two ingesters that know nothing of each other agree on the values that are kept."""

@@ -141,17 +141,16 @@ def content_of(file: dict[str, Any], index: str) -> bytes:
     return PACKINGS[file["packing"]](text)
 
 
-@pytest.mark.parametrize("piece_bytes", [columnar.PIECE_BYTES, 700])
 def test_random_records_in_hostile_places_are_stored_as_they_are(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deep check reads the sources again. Small pieces: several of them make up a file."""
-    monkeypatch.setattr(columnar, "PIECE_BYTES", piece_bytes)
 
     @seed(SEED)
-    @settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(tick_files, min_size=6, max_size=6))
-    def stored_as_they_are(files: list[dict[str, Any]]) -> None:
+    @settings(max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(tick_files, min_size=6, max_size=6), st.sampled_from([columnar.PIECE_BYTES, 700]))
+    def stored_as_they_are(files: list[dict[str, Any]], piece_bytes: int) -> None:
+        monkeypatch.setattr(columnar, "PIECE_BYTES", piece_bytes)
         warehouse = locate(tmp_path_factory.mktemp("root"))
         for number, file in enumerate(files):
             name = f"{file['place']}/balanced_r{number}.jsonl{file['packing']}"
@@ -167,7 +166,7 @@ def test_random_records_in_hostile_places_are_stored_as_they_are(
 
 def test_random_monte_carlo_runs_are_stored_as_they_are(tmp_path_factory: pytest.TempPathFactory) -> None:
     @seed(SEED)
-    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(records(record_shape(MC_RUNS.record)), min_size=1, max_size=6), st.sampled_from(PLACES))
     def stored_as_they_are(made: list[dict[str, Any]], place: str) -> None:
         warehouse = locate(tmp_path_factory.mktemp("root"))

@@ -75,7 +75,9 @@ class ExtraFile:
         # It takes long to import, and few runs have such fields.
         import pyarrow as pa
 
-        batch = pa.record_batch({"t": pa.array(self._index, pa.int64()), "extra": pa.array(self._text, pa.string())})
+        # Arrow's own pool would hold on to what a text of megabytes took.
+        text = pa.array(self._text, pa.string(), memory_pool=pa.system_memory_pool())
+        batch = pa.record_batch({"t": pa.array(self._index, pa.int64()), "extra": text})
         if self._writer is None:
             self._writer = pa.ipc.new_stream(self.path, batch.schema)
         self._writer.write_batch(batch)

@@ -58,6 +58,9 @@ def profiles_told(
     warehouse: Warehouse, telemetry: Sequence[Path], tables: Sequence[Path], staging: Path
 ) -> dict[Path, str]:
     """Return the profiles that rows of tables, of these or of earlier ones, give to the telemetry that they name."""
+    telemetry = [file for file in telemetry if printable(str(file)) == str(file)]
+    if not tables and not _has_rows(warehouse):
+        return {}
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
         run_import(connection, "table_macros")
         connection.execute(
@@ -92,44 +95,68 @@ def _add_naming(connection: duckdb.DuckDBPyConnection, table: Path, origin: str,
         )
 
 
-@steady
 def settle(warehouse: Warehouse, outcomes: Sequence[Outcome]) -> int:
     """Compare runs that came in with all others, and return how many rows of tables they took the place of.
 
     Rows of tables whose runs have come in since are taken out, and complete those runs. Runs with the same telemetry as
     another are told so: they stand for one piece of evidence.
     """
+    new = {outcome.run_id: outcome for outcome in outcomes if outcome.run_id and outcome.status != "unchanged"}
+    for run_id, text in _twins(warehouse, list(new)):
+        new[run_id].notices.append(text)
+    # Those that were here already, too: a kill may have come before this.
+    run_ids = [outcome.run_id for outcome in outcomes if outcome.run_id]
+    return _settle_rows(warehouse, run_ids) if run_ids and _has_rows(warehouse) else 0
+
+
+@steady
+def _twins(warehouse: Warehouse, run_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Return those of some runs that have the telemetry of another one, and what to say of each."""
+    if not run_ids:
+        return []
+    with connect(warehouse, views=("run_ledger", "runs")) as connection:
+        hashes = connection.execute(
+            "SELECT source_sha256 FROM run_ledger LEFT JOIN (SELECT unnest($run_ids) AS run_id, true AS is_new) "
+            "USING (run_id) WHERE source_kind = 'telemetry' GROUP BY source_sha256 "
+            "HAVING count(DISTINCT run_id) > 1 AND bool_or(is_new)",
+            {"run_ids": run_ids},
+        ).fetchall()
+        if not hashes:
+            return []
+        found = connection.execute(
+            "WITH same AS (SELECT source_sha256, count(*) - 1 AS others, "
+            "list({'run_id': run_id, 'name': profile || ', ' || label} ORDER BY batch_id, run_id)[:2] AS first_two "
+            "FROM runs WHERE source_kind = 'telemetry' AND source_sha256 IN (SELECT unnest($hashes)) "
+            "GROUP BY source_sha256 HAVING count(*) > 1) "
+            "SELECT run_id, list_filter(first_two, lambda r: r.run_id <> runs.run_id)[1] AS twin, others "
+            "FROM runs JOIN same USING (source_sha256) "
+            "WHERE source_kind = 'telemetry' AND run_id IN (SELECT unnest($run_ids))",
+            {"run_ids": run_ids, "hashes": [sha256 for (sha256,) in hashes]},
+        ).fetchall()
+    return [
+        (run_id, f"same telemetry as run {twin['run_id']} ({twin['name']})" + f" and {others - 1} more" * (others > 1))
+        for run_id, twin, others in found
+    ]
+
+
+@steady
+def _has_rows(warehouse: Warehouse) -> bool:
+    """Tell whether rows of tables were ever taken in."""
+    with connect(warehouse, views=("run_ledger",)) as connection:
+        return bool(connection.execute("SELECT 1 FROM run_ledger WHERE source_kind = 'csv' LIMIT 1").fetchall())
+
+
+@steady
+def _settle_rows(warehouse: Warehouse, run_ids: Sequence[str]) -> int:
     with connect(warehouse, views=VIEWS) as connection:
-        connection.execute(
-            "CREATE TEMP TABLE here AS SELECT run_id, profile, label, batch_id, source_kind, source_sha256 FROM runs"
-        )
-        _name_twins(connection, outcomes)
-        if not count(connection, "here WHERE source_kind = 'csv'"):
-            return 0
         run_import(connection, "table_macros")
-        connection.execute(
-            "CREATE TEMP TABLE telling AS SELECT *, row_number() OVER (ORDER BY batch_id, source_path, source_row) "
-            "AS row_no FROM runs WHERE source_kind = 'csv'"
-        )
+        run_import(connection, "table_telling", run_ids=run_ids)
+        if not count(connection, "telling"):
+            return 0
         find_told(connection, warehouse, names_experiment=True, names_repeat=True)
         complete(warehouse, connection)
         _withdraw(warehouse, connection)
         return count(connection, "table_told")
-
-
-def _name_twins(connection: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome]) -> None:
-    new = {outcome.run_id: outcome for outcome in outcomes if outcome.run_id and outcome.status != "unchanged"}
-    found = connection.execute(
-        "WITH same AS (SELECT source_sha256, count(*) - 1 AS others, "
-        "list({'run_id': run_id, 'name': profile || ', ' || label} ORDER BY batch_id, run_id)[:2] AS first_two "
-        "FROM here WHERE source_kind = 'telemetry' GROUP BY source_sha256 HAVING count(*) > 1) "
-        "SELECT run_id, list_filter(first_two, lambda r: r.run_id <> here.run_id)[1] AS twin, others "
-        "FROM here JOIN same USING (source_sha256) WHERE source_kind = 'telemetry' AND run_id IN (SELECT unnest(?))",
-        [list(new)],
-    ).fetchall()
-    for run_id, twin, others in found:
-        more = f" and {others - 1} more" if others > 1 else ""
-        new[run_id].notices.append(f"same telemetry as run {twin['run_id']} ({twin['name']}){more}")
 
 
 def complete(warehouse: Warehouse, connection: duckdb.DuckDBPyConnection) -> int:

@@ -108,26 +108,26 @@ class Reconciliation:
         return pa.schema([*text, *_kind(record_shape(self._contract.record)), pa.field("extra", pa.string())])
 
     def _compare(self) -> None:
-        said, rows = self._said(), len(self._lines)
+        rows, said = len(self._lines), self._said()
         stored = self._stored.take(rows)
-        self._lines, self._extra, self._bytes = [], [], 0
         self._rows += rows
         self._missing += rows - len(stored)
         for name in said.schema.names:
             if name not in self._found and name not in self._left_out:
-                here = _in_common_form(stored[name].combine_chunks(), name in _json_columns(self._contract))
-                row = _first_difference(said[name].combine_chunks()[: len(stored)], here)
+                here = _in_common_form(_whole(stored[name]), name in _json_columns(self._contract))
+                row = _first_difference(_whole(said[name])[: len(stored)], here)
                 if row is not None:
                     self._found[name] = _mismatch(said, here, name, row, self._contract.index)
 
     def _said(self) -> pa.Table:
-        """Return the records in hand, as they should be stored."""
+        """Return the records in hand, as they should be stored, and let go of them."""
         shape = record_shape(self._contract.record)
         records = pa.array(decode(self._lines, self._contract), pa.struct(list(_kind(shape))))
-        rows = len(records)
-        constants = {name: pa.repeat(pa.scalar(text), rows) for name, text in self._constants.items()}
+        extra = pa.array(self._extra, pa.string(), memory_pool=pa.system_memory_pool())
+        self._lines, self._extra, self._bytes = [], [], 0
+        constants = {name: pa.repeat(pa.scalar(text), len(extra)) for name, text in self._constants.items()}
         columns = dict(zip(shape.fields, records.flatten(), strict=True))
-        return pa.table({**constants, **columns, "extra": pa.array(self._extra, pa.string())})
+        return pa.table({**constants, **columns, "extra": extra})
 
 
 class _Stored:
@@ -195,6 +195,11 @@ class _JsonText(str):
 
 def _json_text(kind: type, value: Any) -> Any:
     return kind(json.dumps(value))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column in one piece, without a copy where it is in one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 @cache

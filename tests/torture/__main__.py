@@ -46,6 +46,7 @@ ATTACKS: Final = {
     "damage": Attack("damage"),
     "histories": Attack("histories"),
     "bombs": Attack("bombs"),
+    "memory": Attack("memory"),
     "sql": Attack("sql", arguments=lambda minutes: [minutes * 3]),
     "names": Attack("names", arguments=lambda minutes: [minutes * 3]),
     "branches": Attack("branches"),
