@@ -140,7 +140,7 @@ def _add(found: Found, candidate: _Candidate) -> None:
     kind = "unknown" if candidate.problem else kind_of(file)
     is_made = not candidate.problem and (is_exported(file) or bool(_MADE_BY_STEPS.fullmatch(file.name)))
     # Of a table of runs that was named, the rows tell whether the runs are here.
-    if is_made and kind == "summary_table":
+    if kind == "summary_table" and not candidate.problem and (is_exported(file) or file.name == _SOURCE_OF_PRESETS):
         kind = "exported"
     if is_made and not named:
         found.left_out.append(LeftOut(str(file), "made of runs that the warehouse has"))

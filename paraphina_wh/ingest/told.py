@@ -21,7 +21,7 @@ from paraphina_wh.engine.ending import Left
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.batch import ledger_text, recorded, write_ledger
 from paraphina_wh.ingest.header import read_header
-from paraphina_wh.ingest.plan import BATCH_RUNS, newest_batch
+from paraphina_wh.ingest.plan import BATCH_RUNS, newest_batch, printable
 from paraphina_wh.ingest.rows import fill_in, withdrawal_row
 from paraphina_wh.ingest.run_columns import CALLED, places_of
 from paraphina_wh.ingest.table import count, read_table, run_import
