@@ -24,7 +24,6 @@ from paraphina_wh.ingest.task import InPlace, Outcome, Task
 from paraphina_wh.ledger import LedgerRow, evidence_id_of, run_id_of
 from paraphina_wh.telemetry.reader import Ledger, Sinks, read_strict
 from paraphina_wh.telemetry.source import foreign_text, open_source, packing_of
-from paraphina_wh.warehouse import sql_text
 
 _SEVERAL_RUNS = (
     "if several runs were appended to one file, split them with --split-on-reset; if they were written at once, run "
@@ -392,7 +391,7 @@ class _Telemetry:
             source=source,
             target=self.stager.path("parquet"),
             longest_line=ledger.longest_line if ledger else 0,
-            constants={"run_id": sql_text(run_id)},
+            constants={"run_id": run_id},
             metadata={
                 "run_id": run_id,
                 "profile": task.profile,
