@@ -50,6 +50,7 @@ def _run_ids(connection: duckdb.DuckDBPyConnection, file: Path, origin: str, sta
         return f"SELECT DISTINCT cells[{place}] AS run_id FROM csv_rows"
     lines = sql_text(no_glob(str(plain_copy(file, staging)[0])))
     return (
-        f"SELECT DISTINCT run_id FROM read_json({lines}, format = 'newline_delimited', "
+        f"SELECT DISTINCT run_id FROM read_json([{lines}], format = 'newline_delimited', records = 'true', "
+        "auto_detect = false, compression = 'uncompressed', hive_partitioning = false, "
         "columns = {run_id: 'VARCHAR'}, ignore_errors = true)"
     )

@@ -98,7 +98,8 @@ def _rows_of(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> st
     Together, a signed and an unsigned column would be one of 128 bits, which Parquet keeps as a rounded float.
     """
     together = f"read_parquet({parquet_list(files)}, union_by_name = true, hive_partitioning = false)"
-    types, wanted = _types(connection, together), _types(connection, f"read_parquet({parquet_list(files[:1])})")
+    first = f"read_parquet({parquet_list(files[:1])}, hive_partitioning = false)"
+    types, wanted = _types(connection, together), _types(connection, first)
     cast = [
         f"try_cast({quoted} AS {wanted[name]}) AS {quoted}"
         for name, kind in types.items()
