@@ -168,7 +168,7 @@ def test_the_difference_in_its_other_forms(invoke: Invoke, style: str) -> None:
         (["seal", "runs"], "cannot read {root}/runs: No such file or directory"),
         (["seal", "warehouse"], "cannot read {root}/warehouse: Is a directory"),
         (["diff", "v001", "warehouse"], "cannot read {root}/warehouse: Is a directory"),
-        (["lst"], "no command 'lst'; there are: new, seal, list, diff, restore"),
+        (["lst"], "no command 'lst'; did you mean list?"),
     ],
 )
 def test_wrong_usage_exits_2(invoke: Invoke, tmp_path: Path, arguments: list[str], error: str) -> None:

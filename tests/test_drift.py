@@ -406,7 +406,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
         ),
         (("promote", "b[]", "--as", "b"), "'b[]' stands for several fields: b[0], b[1]", "name one of them"),
         (("demote", "rank"), "'rank' is not promoted", "promoted: taken"),
-        (("promotion",), "no command 'promotion'; there are: promote, demote", "paraphina-wh drift --help"),
+        (("promotion",), "no command 'promotion'; did you mean promote?", "paraphina-wh drift --help"),
         (
             ("--format", "json", "promote", "rank"),
             "--format does not go before promote",

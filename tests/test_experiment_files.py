@@ -162,7 +162,7 @@ def test_a_file_that_is_no_text_and_one_that_is_not_there(tmp_path: Path, invoke
     [
         ("pnl_total", [], "pnl_total", None),
         ("kill_flag as kill_switch", [], "kill_switch", None),
-        ("mean(pnl_total)", ["profile"], "pnl_total_mean", 'avg(CAST("pnl_total" AS DOUBLE))'),
+        ("mean(pnl_total)", ["profile"], "pnl_total_mean", 'mean_of(CAST("pnl_total" AS DOUBLE))'),
         ("p5(pnl_total)", ["profile"], "pnl_total_p5", 'quantile_cont(CAST("pnl_total" AS DOUBLE), 0.05)'),
         ("count() as runs", ["profile"], "runs", "count(*)"),
         ("profile", ["profile"], "profile", '"profile"'),

@@ -131,7 +131,7 @@ def test_datasets_and_monte_carlo_runs_give_every_string_back(warehouse: Warehou
     write(warehouse.root / "study.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     runs = (line({"run_index": number, "kill_reason": text}, base=MC_RUN) for number, text in enumerate(TEXTS))
     write(warehouse.root / "mc_runs.jsonl", b"".join(runs))
-    report = ingest(warehouse, warehouse.root / "study.jsonl", warehouse.root / "mc_runs.jsonl")
+    report = ingest(warehouse, warehouse.root / "study.jsonl", warehouse.root / "mc_runs.jsonl", new_profile=True)
     assert {outcome.status for outcome in report} == {"ingested"}
     found = ask(warehouse, f"SELECT {', '.join(names)} FROM dataset_rows ORDER BY line_no")
     assert found == [(text,) * len(names) for text in TEXTS]
@@ -139,16 +139,19 @@ def test_datasets_and_monte_carlo_runs_give_every_string_back(warehouse: Warehou
 
 
 def test_tables_of_runs_give_every_string_back_as_a_label(warehouse: Warehouse) -> None:
-    """What looks like a number or a boolean becomes one: a cell has no type."""
-    texts = [text for text in TEXTS if text and text not in FAMILIES["numbers"]]
+    """What looks like a number or a boolean becomes one: a cell has no type. White space around it does not count."""
+    texts = [text for text in TEXTS if text.strip(" \t\n\r\xa0") and text not in FAMILIES["numbers"]]
     with (warehouse.root / "exp99_runs.csv").open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(["profile", "tag", "pnl_realised", "pnl_unrealised", "pnl_total", "kill_switch"])
         writer.writerows(["balanced", text, 1.0, 2.0, 3.0, False] for text in texts)
     (outcome,) = ingest(warehouse, warehouse.root / "exp99_runs.csv")
     assert (outcome.status, outcome.errors) == ("ingested", [])
-    found = [json.loads(text)["tag"] for (text,) in ask(warehouse, "SELECT label_json FROM runs ORDER BY source_row")]
-    assert [text for text in found if isinstance(text, str)] == [text for text in texts if text not in ("0", "1", "2")]
+    found = [
+        json.loads(text).get("tag") for (text,) in ask(warehouse, "SELECT label_json FROM runs ORDER BY source_row")
+    ]
+    told = [text.strip(" \t\n\r\xa0") for text in texts]
+    assert [text for text in found if isinstance(text, str)] == [text for text in told if text not in ("0", "1", "2")]
 
 
 def in_root(root: Path, *args: str | Path) -> Result:
@@ -367,8 +370,8 @@ def test_no_command_hands_control_characters_to_a_terminal(hostile: Path) -> Non
     escaped = "a\\x1b[2J\\u202e\\u200b\\u3164|<b>*\\n\\x9b2J\\x85z"
     steps: Sequence[tuple[str | Path, ...]] = (
         ("check", hostile / "in"),
-        ("ingest", hostile / "in"),
-        ("ingest", hostile / "in", "--format", "markdown", "--on-error", "quarantine", "--profile", HOSTILE),
+        ("ingest", hostile / "in", "--new-profile"),
+        ("ingest", hostile / "in", "--format", "markdown", "--on-error", "quarantine", "--new-profile"),
         ("quarantine", "list"),
         ("quarantine", "show", "--label", f"{HOSTILE}.gone"),
         ("check",),
@@ -491,7 +494,7 @@ def test_every_command_that_prints_csv_protects_spreadsheets_on_request(tmp_path
         assert done.exit_code == 0, done.output
         return [cell for row in csv.reader(io.StringIO(done.stdout, newline="")) for cell in row]
 
-    assert "'=in/=1.jsonl" in cells("ingest", tmp_path / "=in")
+    assert "'=in/=1.jsonl" in cells("ingest", tmp_path / "=in", "--new-profile")
     assert cells("query", "SELECT label, -1 AS n FROM runs") == ["label", "n", "'=1", "-1"]
     assert "'-1" in cells("status")
     assert in_root(tmp_path, "export", "dataset").exit_code == 0
@@ -503,7 +506,18 @@ def test_every_command_that_prints_csv_protects_spreadsheets_on_request(tmp_path
 
 def test_without_the_option_and_in_the_files_of_the_contracts_text_is_exact(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", line(t=0))
-    in_root(tmp_path, "ingest", tmp_path / "in.jsonl", "--label", "=1", "--profile", "+1", "--experiment", "e")
+    in_root(
+        tmp_path,
+        "ingest",
+        tmp_path / "in.jsonl",
+        "--label",
+        "=1",
+        "--profile",
+        "+1",
+        "--new-profile",
+        "--experiment",
+        "e",
+    )
     query = ("query", "SELECT label, profile FROM runs")
     assert in_root(tmp_path, *query, "--format", "csv").stdout == "label,profile\n=1,+1\n"
     safe = in_root(tmp_path, *query, "--format", "jsonl", "--spreadsheet-safe")

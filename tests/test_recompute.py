@@ -46,7 +46,8 @@ A, B, C = (f"exp13_balanced_r00{n}" for n in (1, 2, 3))
 def everything(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     """Return all that `runs` says, in its own order, but what a recompute changes."""
     with connect(warehouse, views=("run_ledger", "runs")) as connection:
-        return connection.execute("SELECT * EXCLUDE (batch_id, supersedes) FROM runs").fetchall()
+        rows = connection.sql("SELECT * EXCLUDE (batch_id, supersedes) FROM runs").to_arrow_table().to_pylist()
+    return [tuple(row.values()) for row in rows]
 
 
 def take_in(warehouse: Warehouse) -> None:

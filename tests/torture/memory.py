@@ -54,7 +54,7 @@ def peaks(kind: str, mib: int, jobs: int = 2) -> Iterator[tuple[str, int]]:
         are_there = f"count(*) = {ticks} AND count(extra) > 0"
         query = f"SELECT if({are_there}, 'all', error('ticks are lost')) FROM ticks"
         # Without a limit DuckDB keeps what it has read, as long as there is room.
-        yield "query", _peak(folder, "query", query, "--memory", "300MB")
+        yield "query", _peak(folder, "query", query, "--memory", "450MB")
         yield "check --deep", _peak(folder, "check", "--deep")
         yield "drift", _peak(folder, "drift")
 

@@ -164,7 +164,7 @@ def take_in(root: Path, cases: Sequence[Case], *, jobs: int = 1) -> Iterator[tup
     (root / "ROOT").mkdir()
     before = _listing(root, besides=root / "ROOT")
     warehouse = locate(root / "ROOT")
-    report = ingest(warehouse, *files, jobs=jobs)
+    report = ingest(warehouse, *files, jobs=jobs, new_profile=True)
     for outcome in report:
         case = files[Path(outcome.file)]
         problem = _misjudged(case, outcome)
