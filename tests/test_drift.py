@@ -594,14 +594,17 @@ def test_fields_with_brackets_in_their_names_are_told_apart(several: Warehouse, 
 # A later version declares more
 
 
+# Of a version that did not declare the fee of a fill.
+OLDER_FILL = "struct_pack(price := f.price, size := f.size)"
+
+
 def age(warehouse: Warehouse, name: str) -> None:
     """Make the ticks of a run what a version left that did not declare sigma_eff and the fee of a fill."""
     file = next(warehouse.telemetry.glob(f"*/label={label(name)}/*.parquet"))
     older = write(file.with_name("older"), b"")
-    fill = "struct_pack(price := f.price, size := f.size)"
     with duckdb.connect(":memory:") as connection:
         connection.execute(
-            f"COPY (SELECT * EXCLUDE (sigma_eff) REPLACE ([{fill} FOR f IN fills] AS fills, "
+            f"COPY (SELECT * EXCLUDE (sigma_eff) REPLACE ([{OLDER_FILL} FOR f IN fills] AS fills, "
             """'{"sigma_eff":0.25,"fills[1].fee_bps":9}' AS extra) """
             f"FROM read_parquet('{file}', hive_partitioning = false)) TO '{older}' (FORMAT parquet)"
         )
@@ -612,7 +615,10 @@ def age_the_schema(warehouse: Warehouse) -> None:
     schema = warehouse.ticks_file("any", "any", "schema")
     older = write(schema.with_name("older"), b"")
     with duckdb.connect(":memory:") as connection:
-        query = f"SELECT * EXCLUDE (sigma_eff) FROM read_parquet('{schema}', hive_partitioning = false)"
+        query = (
+            f"SELECT * EXCLUDE (sigma_eff) REPLACE ([{OLDER_FILL} FOR f IN fills] AS fills) "
+            f"FROM read_parquet('{schema}', hive_partitioning = false)"
+        )
         connection.execute(f"COPY ({query}) TO '{older}' (FORMAT parquet)")
     older.replace(schema)
     (warehouse.path / "FORMAT").write_text("1\nschema of an earlier version\n")

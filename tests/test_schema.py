@@ -35,7 +35,7 @@ def test_every_view_has_a_grain_and_a_description() -> None:
         ("ticks", "pnl_total", "usd", "pnl_realised + pnl_unrealised"),
         ("ticks", "kill_switch", "-", "true once the kill switch latched"),
         ("runs", "kill_switch", "-", "any tick with the kill switch on"),
-        ("runs", "seed", "-", "seed of the run; null when none was passed"),
+        ("runs", "seed", "-", "seed of the run, unsigned 64 bit; null when none was passed"),
         (
             "runs",
             "max_drawdown",
