@@ -16,7 +16,7 @@ from tests.torture.figures import Figure
 
 MOST_MIB: Final = 500
 # `check --deep` holds a text of 50 MB in more forms: as its line, as it is stored, and as it should be.
-MOST_MIB_OF_READERS: Final = 650
+MOST_MIB_OF_READERS: Final = 900
 SIZES_MIB: Final = (50, 500, 2048)
 
 # Kind of undeclared content -> the line of a tick that holds some.
@@ -54,7 +54,7 @@ def peaks(kind: str, mib: int, jobs: int = 2) -> Iterator[tuple[str, int]]:
         are_there = f"count(*) = {ticks} AND count(extra) > 0"
         query = f"SELECT if({are_there}, 'all', error('ticks are lost')) FROM ticks"
         # Without a limit DuckDB keeps what it has read, as long as there is room.
-        yield "query", _peak(folder, "query", query, "--memory", "450MB")
+        yield "query", _peak(folder, "query", query, "--memory", "600MB")
         yield "check --deep", _peak(folder, "check", "--deep")
         yield "drift", _peak(folder, "drift")
 
