@@ -240,9 +240,13 @@ def test_a_run_that_its_row_calls_failed_has_failed(warehouse: Warehouse) -> Non
 def test_a_damaged_ledger_gets_back_what_the_table_said(invoke: Invoke, tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path, tmp_path / "warehouse")
     ingest(warehouse, archive(tmp_path))
+    assert invoke("check", "--deep").exit_code == 0
     for file in warehouse.runs.glob("experiment=*/[0-9]*.parquet"):
         file.write_bytes(b"damaged")
     assert invoke("repair").exit_code == 0
+    assert found(warehouse) == expected()
+    assert invoke("compact").exit_code == 0
+    assert invoke("check", "--deep").exit_code == 0
     assert found(warehouse) == expected()
 
 

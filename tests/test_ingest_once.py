@@ -336,3 +336,16 @@ def test_the_first_of_two_equal_ones_in_one_batch_names_the_second(warehouse: Wa
     report = ingest(warehouse, *files)
     assert [len(outcome.notices) for outcome in report] == [1, 1]
     assert verdicts(report) == {"balanced_r1.jsonl": "ingested", "balanced_r2.jsonl": "ingested"}
+
+
+def test_a_row_of_another_repeat_is_another_run_where_no_seed_tells(warehouse: Warehouse) -> None:
+    """Engines without seeds give the same results again and again."""
+    log = "paraphina | cfg=v1 | cfg_hash=0x51 | profile=Balanced | ticks=2 | seed=none\n"
+    log += "Daily PnL (realised / unrealised / total): +1.00 / +0.50 / +1.50\nKill switch: false\n"
+    sidecar(warehouse.root / "a", experiment="e", labels={"q": 1.0}, repeat=0)
+    write(warehouse.root / "a.stdout.txt", log)
+    ingest(warehouse, warehouse.root / "a.run.json")
+    table = "experiment,profile,q,repeat,pnl_total\ne,balanced,1,1,1.5\ne,balanced,1.0,0,1.5\n"
+    (outcome,) = ingest(warehouse, write(warehouse.root / "e_runs.csv", table))
+    assert outcome.notices[0] == "2 runs, 1 of them new"
+    assert ask(warehouse, "SELECT source_kind, repeat FROM runs ORDER BY repeat") == [("stdout", 0), ("csv", 1)]
