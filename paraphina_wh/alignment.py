@@ -51,7 +51,9 @@ class Alignment:
         """Return a sentence for each tier that has no verdict."""
         unmeasured = self.frame.filter(pl.col("emp_score").is_null())
         return [
-            f"{tier}: no runs in {self.file.name}" if not n_runs else f"{tier}: a metric is null in every run"
+            f"{tier}: a metric is null in every run"
+            if n_runs
+            else f"{tier}: no runs in {self.file.name}; `paraphina-wh run exp13 --profiles {tier}` makes some"
             for tier, n_runs in unmeasured.select("risk_tier", "n_runs").iter_rows()
         ]
 

@@ -26,6 +26,11 @@ def check_profile(profile: str, known: Collection[str], hint: str = "") -> None:
         raise WarehouseError(f"unknown profile {profile!r}", "; ".join(filter(None, (meant, hint))), exit_code=2)
 
 
+def no_budget(profile: str) -> str:
+    """Return what to say of a profile that is no tier."""
+    return f"profile {profile!r} has no risk budget, no verdict counts its runs; tiers: {', '.join(TIERS)}"
+
+
 def check_profiles(warehouse: Warehouse, profiles: Iterable[str], hint: str = "") -> None:
     """Raise a WarehouseError (exit code 2) for a profile that is no tier, and that no run of the warehouse has."""
     wanted = set(profiles)

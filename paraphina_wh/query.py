@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from paraphina_wh import commit, formats
+from paraphina_wh import catalog, commit, formats
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.sandbox import statement
 from paraphina_wh.sandbox.apart import answered_apart
@@ -112,6 +112,14 @@ def write_query(
     return rows
 
 
+def lacks_dataset(warehouse: Warehouse, sql: str) -> bool:
+    """Tell whether a query is about datasets, as `alignment` is, and the warehouse holds none."""
+    named = catalog.views_named_in(sql)
+    if "dataset_rows" not in named or len(named) == len(catalog.view_names()):
+        return False
+    return run_query(warehouse, "SELECT 1 FROM dataset_rows LIMIT 1").is_empty()
+
+
 def _check_target(warehouse: Warehouse, path: Path) -> None:
     if path.is_dir():
         raise WarehouseError(f"{path} is a folder", "name a file", exit_code=2)
@@ -124,4 +132,13 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     return frame
 
 
-__all__ = ["NO_LIMITS", "Answer", "Limits", "is_left_running", "open_query", "run_query", "write_query"]
+__all__ = [
+    "NO_LIMITS",
+    "Answer",
+    "Limits",
+    "is_left_running",
+    "lacks_dataset",
+    "open_query",
+    "run_query",
+    "write_query",
+]

@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 
 from paraphina_wh.datasets import dataset_file, read_dataset
-from paraphina_wh.datasets.read import count_reference_runs, count_skipped
+from paraphina_wh.datasets.read import EMPTY, count_reference_runs, count_skipped
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.escape import printable
 from paraphina_wh.known import TIERS, check_profile
@@ -91,7 +91,7 @@ def _none_left(file: Path, skipped: int, *, filtered: bool) -> tuple[str, str]:
         return f"no run of {file} passes the filters", "leave out --profile or --label-contains to see what there is"
     return (
         f"{file} holds no runs, {skipped} other lines",
-        "a run is a JSON object with final_pnl, max_drawdown and num_ticks",
+        "a run is a JSON object with final_pnl, max_drawdown and num_ticks" if skipped else EMPTY,
     )
 
 

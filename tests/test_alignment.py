@@ -117,7 +117,10 @@ def test_a_tier_without_runs_keeps_its_row_and_warns(root: Warehouse) -> None:
     found = aligned(root, run("balanced"))
 
     assert list(tier(found, "conservative").values()) == ["conservative", 0, 0.01, 2000.0, 0.0, *[None] * 10]
-    assert found.warnings == ["conservative: no runs in dataset.jsonl", "aggressive: no runs in dataset.jsonl"]
+    assert found.warnings == [
+        f"{tier}: no runs in dataset.jsonl; `paraphina-wh run exp13 --profiles {tier}` makes some"
+        for tier in ("conservative", "aggressive")
+    ]
 
 
 def test_one_missing_metric_empties_every_verdict(root: Warehouse) -> None:

@@ -431,7 +431,7 @@ def test_run_exp11_prints_points_and_evidence(invoke: Invoke, tmp_path: Path) ->
         "  undecided  1 more run would allow a verdict\n"
     )
     assert result.stderr == (
-        "warning: conservative: no runs in d.jsonl\n"
+        "warning: conservative: no runs in d.jsonl; `paraphina-wh run exp13 --profiles conservative` makes some\n"
         "wrote runs/exp11_research_alignment/exp11_alignment.csv\n"
         "wrote runs/exp11_research_alignment/exp11_evidence.csv\n"
     )

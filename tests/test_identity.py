@@ -96,7 +96,10 @@ def test_a_label_that_looks_like_a_number_goes_in_with_a_warning(
 
 def test_a_profile_of_ones_own_goes_in_when_it_is_meant_with_a_warning(warehouse: Warehouse) -> None:
     report = ingest(warehouse, write(warehouse.root / "a.jsonl", SHORT), profile="bold", new_profile=True)
-    assert report.warnings == ["a.jsonl: profile 'bold' has no risk budget; known: conservative, balanced, aggressive"]
+    assert report.warnings == [
+        "a.jsonl: profile 'bold' has no risk budget, no verdict counts its runs; tiers: conservative, balanced, "
+        "aggressive"
+    ]
     assert ask(warehouse, "SELECT profile FROM ticks WHERE t = 0") == [("bold",)]
 
 

@@ -271,7 +271,7 @@ def test_what_is_odd_but_harmless_goes_in_with_a_warning(warehouse: Warehouse) -
     assert outcome.warnings == [
         "starts with a byte order mark",
         "column 1 has no name: left out",
-        "profile 'bold' has no risk budget; known: conservative, balanced, aggressive",
+        "profile 'bold' has no risk budget, no verdict counts its runs; tiers: conservative, balanced, aggressive",
         "1 rows say what earlier ones say, repeat included: counted once",
     ]
     rows = ask(warehouse, "SELECT stdout_pnl_total, label_json FROM runs ORDER BY source_row")

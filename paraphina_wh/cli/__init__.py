@@ -55,6 +55,8 @@ COMMANDS = {
 def main(context: click.Context, root: str | None, warehouse: str | None, quiet: bool, debug: bool) -> None:
     """Columnar research warehouse for the Paraphina market-making engine.
 
+    --root, --warehouse, --quiet and --debug may stand behind the command, too.
+
     Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 contract violation, failed run,
     failed gate or damaged data; 2 wrong usage, missing file or missing engine; 130 interrupted (Ctrl-C, SIGTERM,
     SIGHUP); 141 the reader of stdout closed the pipe.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from paraphina_wh.catalog import macros_sql, view_sql
 from paraphina_wh.datasets.columns import CANDIDATES, COLUMNS
@@ -25,6 +25,8 @@ _VIEWS = (
     *("risk_tiers", "evidence_settings", "research_summary", "run_ranking"),
     *("independent_runs", "kill_evidence", "mean_evidence", "evidence", "alignment"),
 )
+
+EMPTY: Final = "`paraphina-wh export dataset` appends the runs of the warehouse, `paraphina-wh run exp13` makes some"
 
 
 @contextmanager
@@ -100,7 +102,8 @@ def check_columns(connection: DuckDBPyConnection, file: Path) -> None:
             f"{file} has no column for {'; '.join(tried)}", f"columns present: {', '.join(sorted(present))}"
         )
     if not usable[0]:
-        raise WarehouseError(f"{file} holds no runs", "a run is a JSON object with a final PnL and a drawdown")
+        hint = "a run is a JSON object with a final PnL and a drawdown" if present else EMPTY
+        raise WarehouseError(f"{file} holds no runs", hint)
 
 
 def _names_present(connection: DuckDBPyConnection) -> set[str]:

@@ -25,7 +25,7 @@ from paraphina_wh.ingest.log import read_log
 from paraphina_wh.ingest.split import split_on_reset
 from paraphina_wh.ingest.stage import rejected
 from paraphina_wh.ingest.task import InPlace, Outcome, Task
-from paraphina_wh.known import TIERS, check_profile, profiles_of
+from paraphina_wh.known import TIERS, check_profile, no_budget, profiles_of
 from paraphina_wh.ledger import run_id_of
 from paraphina_wh.masking import shown_names
 from paraphina_wh.sidecar import (
@@ -298,7 +298,7 @@ def _fit_for_folders(task: Task, plan: Plan) -> bool:
                 f"{task.origin}: readers without a schema take {key} {value!r} for a number, a date or a boolean"
             )
     if task.profile not in TIERS:
-        plan.warnings.append(f"{task.origin}: profile {task.profile!r} has no risk budget; known: {', '.join(TIERS)}")
+        plan.warnings.append(f"{task.origin}: {no_budget(task.profile)}")
     return True
 
 

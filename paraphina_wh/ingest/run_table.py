@@ -39,7 +39,7 @@ from paraphina_wh.ingest.table_problems import (
 )
 from paraphina_wh.ingest.task import Outcome
 from paraphina_wh.ingest.told import VIEWS, complete, find_told
-from paraphina_wh.known import TIERS
+from paraphina_wh.known import TIERS, no_budget
 from paraphina_wh.records import Record, SourceRun, Withdrawn
 from paraphina_wh.warehouse import Warehouse, batch_time, new_batch, sql_text
 
@@ -147,11 +147,7 @@ def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, completed: int
     told = count(connection, "table_run_fates WHERE is_told AND NOT is_repeat")
     repeats = count(connection, "table_run_fates WHERE is_repeat")
     runs = table.rows - repeats
-    warnings = [
-        f"profile {profile!r} has no risk budget; known: {', '.join(TIERS)}"
-        for profile in distinct(connection, "profile")
-        if profile not in TIERS
-    ]
+    warnings = [no_budget(profile) for profile in distinct(connection, "profile") if profile not in TIERS]
     if repeats:
         warnings.append(f"{repeats} rows say what earlier ones say, repeat included: counted once")
     notices = [f"{runs} runs" + (f", {new} of them new" if 0 < new < runs else "")]
