@@ -38,7 +38,7 @@ def ticks_of(warehouse: Warehouse) -> list[Path]:
     return sorted(path for path in warehouse.telemetry.rglob("*.parquet") if "schema" not in path.name)
 
 
-def differences(stored: Path, source: Path, contract: Contract = TICKS, **constants: str) -> list[str]:
+def differences(stored: Path, source: Path, contract: Contract = TICKS, **constants: Any) -> list[str]:
     """Return what the comparison says of a stored file and its source."""
     held = Reconciliation(contract, stored, constants or {"run_id": stored.stem}, 1000)
     with open_source(source) as stream:

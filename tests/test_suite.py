@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import PROJECT
 
@@ -25,13 +29,17 @@ def test_the_readme_names_the_versions_that_are_supported() -> None:
     assert f"|---|---|---|\n{''.join(rows)}" in (PROJECT / "README.md").read_text()
 
 
-def test_what_failed_stands_at_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ci", ["", "1"])
+def test_what_failed_stands_at_the_end(tmp_path: Path, ci: str) -> None:
     (tmp_path / "test_it.py").write_text(FAILING)
     # As `make test` runs it, and without what it keeps between runs.
     options = ["-n", "2", "-p", "no:cacheprovider", "-p", "tests.conftest", "-c", str(PROJECT / "pyproject.toml")]
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "test_it.py")]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=600)
-    *failed, count = done.stdout.splitlines()[-3:]
-    names = sorted(line.split(" - ")[0].rpartition("::")[2] for line in failed if line.startswith("FAILED "))
+    done = subprocess.run(
+        command, cwd=PROJECT, env={**os.environ, "CI": ci}, capture_output=True, text=True, timeout=600
+    )
+    # Where `CI` is set, pytest shows the whole message behind a name.
+    _, summary = done.stdout.split(" short test summary info ")
+    names = sorted(re.findall(r"^FAILED .*::(\w+) - ", summary, re.MULTILINE))
     assert names == ["test_of_text_that_is_no_unicode", "test_that_takes_its_process_down"], done.stdout
-    assert count.startswith("2 failed, 1 passed in ")
+    assert summary.splitlines()[-1].startswith("2 failed, 1 passed in ")

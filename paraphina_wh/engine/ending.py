@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from paraphina_wh.engine.stdout import StdoutSummary
+from paraphina_wh.engine.stdout import StdoutSummary, problem_of_summary
 from paraphina_wh.sidecar import Sidecar
 from paraphina_wh.telemetry.reader import End
 
@@ -63,7 +63,7 @@ class Ending:
 def ending_of(asked: Asked, said: StdoutSummary | None, left: Left | None) -> Ending:
     """Return how a run ended. said: None without stdout; left: None for a run without telemetry."""
     ticks = _ticks(asked, said)
-    problems = [*filter(None, [summary_problem(said) if said else None])]
+    problems = [*filter(None, [problem_of_summary(said) if said else None])]
     problems += _unasked(asked, said) if said else ()
     problems += _missing(ticks, left) if left else ()
     contradictions = [*_contradictions(said, left)] if said and left else []
@@ -73,13 +73,6 @@ def ending_of(asked: Asked, said: StdoutSummary | None, left: Left | None) -> En
         known_by=None if problems or contradictions else _known_by(ticks, said, left),
         stdout_agrees=not contradictions if is_comparable else None,
     )
-
-
-def summary_problem(said: StdoutSummary) -> str | None:
-    """Return why a stdout is not that of a run that ended well."""
-    if not said.has_summary:
-        return "no PnL summary on stdout"
-    return "non-finite PnL on stdout" if said.non_finite else None
 
 
 def asks_for_nothing(asked: Asked, said: StdoutSummary | None) -> bool:

@@ -58,13 +58,13 @@ class Reconciliation:
         self,
         contract: Contract,
         stored: Path,
-        constants: dict[str, str],
+        constants: dict[str, Any],
         record_bytes: int,
         older: Sequence[pa.Schema] = (),
     ) -> None:
         """Open the stored file.
 
-        constants: columns that come first, and their text. record_bytes: of a line, about. older: of files of
+        constants: columns that come first, and their value. record_bytes: of a line, about. older: of files of
         earlier versions; of such a file the columns are compared that it shares with today's, less `extra`, which
         held what has come to be declared.
         Raises: OSError or pyarrow.ArrowException when it cannot be read; so may every later step.
@@ -104,8 +104,8 @@ class Reconciliation:
         return list(self._found.values())
 
     def _schema(self) -> pa.Schema:
-        text = [pa.field(name, pa.string()) for name in self._constants]
-        return pa.schema([*text, *_kind(record_shape(self._contract.record)), pa.field("extra", pa.string())])
+        first = [pa.field(name, pa.scalar(value).type) for name, value in self._constants.items()]
+        return pa.schema([*first, *_kind(record_shape(self._contract.record)), pa.field("extra", pa.string())])
 
     def _compare(self) -> None:
         rows, said = len(self._lines), self._said()
@@ -125,7 +125,7 @@ class Reconciliation:
         records = pa.array(decode(self._lines, self._contract), pa.struct(list(_kind(shape))))
         extra = pa.array(self._extra, pa.string(), memory_pool=pa.system_memory_pool())
         self._lines, self._extra, self._bytes = [], [], 0
-        constants = {name: pa.repeat(pa.scalar(text), len(extra)) for name, text in self._constants.items()}
+        constants = {name: pa.repeat(pa.scalar(value), len(extra)) for name, value in self._constants.items()}
         columns = dict(zip(shape.fields, records.flatten(), strict=True))
         return pa.table({**constants, **columns, "extra": extra})
 
