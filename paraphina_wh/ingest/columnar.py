@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+import msgspec
 
 from paraphina_wh.catalog import no_glob
 from paraphina_wh.duck import in_memory
+from paraphina_wh.telemetry.reader import LONGEST_FAST_LINE
 from paraphina_wh.telemetry.shape import TICKS, Contract, column_types
 from paraphina_wh.warehouse import sql_text
 
@@ -35,6 +37,7 @@ LONGEST_PLAIN_LINE: Final = 1 << 16
 PIECE_BYTES: Final = 1 << 23
 # What DuckDB holds of a line while it parses it: a buffer of twice its size for every thread, its values, their text.
 _TIMES_A_LINE: Final = 8
+_RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def convert(connection: duckdb.DuckDBPyConnection, job: Columnar) -> int:
 def _at_once(connection: duckdb.DuckDBPyConnection, job: Columnar) -> int:
     metadata = ", ".join(f"{key}: {sql_text(value)}" for key, value in job.metadata.items())
     row = connection.execute(
-        f"COPY ({_rows(job, job.source, ', NULL::VARCHAR AS extra')}) TO {sql_text(str(job.target))} "
+        f"COPY ({_rows(job, job.source, job.longest_line, ', NULL::VARCHAR AS extra')}) TO {sql_text(str(job.target))} "
         f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, WRITE_BLOOM_FILTER false, "
         f"KV_METADATA {{{metadata}}})"
     ).fetchone()
@@ -101,16 +104,17 @@ def _in_pieces(connection: duckdb.DuckDBPyConnection, job: Columnar) -> int:
     extras = _Extras(job.extra) if job.extra else None
     rows, writer = 0, None
     try:
-        for piece in _pieces(job.source, job.target):
-            with _room_for(connection, job.longest_line):
-                table = connection.sql(_rows(job, piece)).to_arrow_table()
+        for piece, longest_line in _pieces(job):
+            with _room_for(connection, longest_line):
+                table = connection.sql(_rows(job, piece, longest_line)).to_arrow_table()
             index = table[job.contract.index]
-            extra = extras.of(index) if extras else pa.nulls(len(index), pa.string())
-            table = table.append_column("extra", extra)
+            table = table.append_column("extra", extras.of(index) if extras else pa.nulls(len(index), pa.string()))
             if writer is None:
                 writer = _open_writer(job, table.schema)
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
             rows += len(index)
+            # It may hold megabytes, and the next piece comes before another takes its place.
+            del table
     finally:
         if writer:
             writer.close()
@@ -118,6 +122,7 @@ def _in_pieces(connection: duckdb.DuckDBPyConnection, job: Columnar) -> int:
 
 
 def _open_writer(job: Columnar, schema: pa.Schema) -> pq.ParquetWriter:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     # Of a text of megabytes a dictionary and the least and the most would each hold a copy.
@@ -129,6 +134,7 @@ def _open_writer(job: Columnar, schema: pa.Schema) -> pq.ParquetWriter:
         use_dictionary=small,
         write_statistics=small,
         store_schema=False,
+        memory_pool=pa.system_memory_pool(),
     )
 
 
@@ -145,19 +151,36 @@ def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
         yield path
 
 
-def _pieces(source: Path, target: Path) -> Iterator[Path]:
-    """Copy a file to the side of the target, some whole lines at a time; each copy is gone before the next comes."""
-    with source.open("rb") as stream:
-        while start := stream.read(PIECE_BYTES):
+def _pieces(job: Columnar) -> Iterator[tuple[Path, int]]:
+    """Yield copies of some lines each, to the side of the target, and the bytes of the longest of them.
+
+    Each copy is gone before the next comes.
+    """
+    with job.source.open("rb") as stream:
+        while lines := stream.readlines(PIECE_BYTES):
+            longest = max(map(len, lines))
+            if longest > LONGEST_FAST_LINE:
+                lines = [_declared(line, job.contract) for line in lines]
+                longest = max(map(len, lines))
             # A name of its own for each: DuckDB may remember a file by its name.
-            piece = target.with_suffix(f".piece{stream.tell()}")
+            piece = job.target.with_suffix(f".piece{stream.tell()}")
             with piece.open("wb") as out:
-                out.write(start)
-                while not start.endswith(b"\n") and (start := stream.readline(SMALLEST_OBJECT_BYTES)):
-                    out.write(start)
-            del start
-            yield piece
+                out.writelines(lines)
+            del lines
+            yield piece, longest
             piece.unlink()
+
+
+def _declared(line: bytes, contract: Contract) -> bytes:
+    """Return a long line without its undeclared fields, of which the text is kept elsewhere: DuckDB would hold them.
+
+    Only lines that were judged the exact way, which finds keys that are there twice: here the second would win.
+    """
+    if len(line) <= LONGEST_FAST_LINE + len(b"\n"):
+        return line
+    declared = column_types(contract)
+    record = {name: raw for name, raw in _RAW.decode(line).items() if name in declared}
+    return msgspec.json.encode(record) + b"\n"
 
 
 @contextmanager
@@ -181,7 +204,9 @@ class _Extras:
     def __init__(self, file: Path) -> None:
         import pyarrow as pa
 
-        self._batches = pa.ipc.open_stream(pa.OSFile(str(file)))
+        # Arrow's own pool would hold on to what a text of megabytes took.
+        self._pool = pa.system_memory_pool()
+        self._batches = pa.ipc.open_stream(pa.OSFile(str(file)), memory_pool=self._pool)
         self._held = self._batches.schema.empty_table()
 
     def of(self, index: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -197,22 +222,27 @@ class _Extras:
             self._held = pa.concat_tables([self._held, pa.table(batch)])
         count = pc.sum(pc.less_equal(self._held["t"], last)).as_py() or 0
         now, self._held = self._held.slice(0, count), self._held.slice(count)
-        return now["extra"] if count == len(index) else now["extra"].take(pc.index_in(index, value_set=now["t"]))
+        if not len(self._held):
+            # A slice without rows holds on to all that it was cut from.
+            self._held = self._held.schema.empty_table()
+        if count == len(index):
+            return now["extra"]
+        return pc.take(now["extra"], pc.index_in(index, value_set=now["t"]), memory_pool=self._pool)
 
 
-def _rows(job: Columnar, source: Path, more: str = "") -> str:
+def _rows(job: Columnar, source: Path, longest_line: int, more: str = "") -> str:
     """Return the query of a file: constants, and the record with JSON values as text."""
     constants = ", ".join(f"{_constant(value)} AS {name}" for name, value in job.constants.items())
-    return f"SELECT {constants}, {_stored(job.contract)}{more} FROM {_file(job, source)} records"
+    return f"SELECT {constants}, {_stored(job.contract)}{more} FROM {_file(job, source, longest_line)} records"
 
 
 def _constant(value: str | datetime) -> str:
     return sql_text(value) if isinstance(value, str) else f"TIMESTAMPTZ {sql_text(value.isoformat())}"
 
 
-def _file(job: Columnar, source: Path) -> str:
+def _file(job: Columnar, source: Path, longest_line: int) -> str:
     """Return a file as DuckDB is to read it: nothing is taken from its path, its name or a sample of its lines."""
-    object_bytes = max(SMALLEST_OBJECT_BYTES, job.longest_line + 1024)
+    object_bytes = max(SMALLEST_OBJECT_BYTES, longest_line + 1024)
     return (
         # A path alone, and in a list too, is taken for a glob.
         f"read_json([{sql_text(no_glob(str(source)))}], format = 'newline_delimited', records = 'true', "

@@ -28,7 +28,16 @@ class Overlapped:
         self._connection = connection
         self._pool = ThreadPoolExecutor(1)
         self._digest = self._pool.submit(file_sha256, source)
-        self._rows = self._pool.submit(lambda: convert(connection, job_of(self._digest.result())))
+        self._rows = self._pool.submit(lambda: self._convert(job_of(self._digest.result())))
+
+    def _convert(self, job: Columnar) -> int:
+        try:
+            return convert(self._connection, job)
+        except duckdb.Error:
+            # Its threads hold on to the buffers of what they read last; threads that end do not.
+            ((threads,),) = self._connection.execute("SELECT current_setting('threads')").fetchall()
+            self._connection.execute(f"SET threads = 1; SET threads = {threads}")
+            raise
 
     def sha256(self) -> str:
         """Return the hash of the file."""

@@ -228,6 +228,8 @@ class _Pass:
                 self._count_blank(len(lines), len(lines))
             else:
                 self._take(lines, complete)
+            # One may be of megabytes, and the next is read before this is let go of.
+            del lines
         if is_cut_off(source) and not ledger.truncated:
             self._take_end(b"", 0, 0, is_packed=True)
         assert ledger.lines == ledger.rows + ledger.quarantined + ledger.blank
@@ -347,13 +349,14 @@ class _Pass:
         elif ledger.last_index is not None and index > ledger.last_index + 1:
             ledger.gaps += 1
         ledger.last_index = index
-        ledger.last = verdict.record
+        ledger.last = _declared_end(verdict.record)
         ledger.killed |= _is_killed(verdict.record)
         ledger.rows += 1
         ledger.row_bytes += size + complete
         ledger.longest_line = max(ledger.longest_line, size)
         ledger.no_final_newline |= not complete
         if verdict.unknown:
+            verdict.record = None
             self._note_unknown(index, verdict.unknown)
         if self.sinks.clean:
             # Outside strings a carriage return is white space; inside them JSON does not allow it.
@@ -378,6 +381,13 @@ class _Pass:
         name = _without_positions(path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…")
         known = self.ledger.unknown
         return name if name in known or len(known) < MOST_UNKNOWN else OTHERS
+
+
+def _declared_end(record: object) -> object:
+    """Return what `End` takes of a record: an undeclared text of megabytes is not to be held until the next line."""
+    if not isinstance(record, dict):
+        return record
+    return {name: record[name] for name in End.__struct_fields__ if name in record}
 
 
 def _is_killed(record: object) -> bool:
@@ -428,8 +438,11 @@ def _lines(
         tail = lines.pop()
         if lines and held.size:
             held.add(lines.pop(0))
-            yield [held.content()], True, held.size, 0
+            line, size = held.content(), held.size
+            # What it is made of goes before it is judged: both could be of megabytes.
             held = _Held(max_line)
+            yield [line], True, size, 0
+            del line
         if lines:
             yield lines, True, 0, 0
         held.add(tail)
