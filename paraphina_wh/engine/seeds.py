@@ -1,0 +1,37 @@
+"""Which seeds the runs of a sweep get: drawn at random from all seeds that an engine tells apart.
+
+Source: the engine contract, section on the seed: a seed shifts the start of the simulated clock, modulo 10,000 ms, so
+neighbours are near-copies of each other and prove little together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Final
+
+# How many seeds of each kind of engine give different runs: 0 to this, exclusive.
+SEED_SPACE: Final = {"external": 10_000, "reference": 2**31}
+
+
+def drawn_seeds(key: str, space: int) -> Iterator[int]:
+    """Yield all seeds of a space in the random order that a key names; the same for ever.
+
+    The hash of key and place gives one seed after the other; one that came before is passed over.
+    """
+    given: set[int] = set()
+    for place in count():
+        digest = hashlib.sha256(f"{space}/{place}/{key}".encode()).digest()
+        # 256 bits: no seed of a space below 2^64 is any likelier than another by more than one in 2^192.
+        seed = int.from_bytes(digest) % space
+        if seed not in given:
+            given.add(seed)
+            yield seed
+            if len(given) == space:
+                return
+
+
+def seeds_of(key: str, space: int, first: int, runs: int) -> list[int]:
+    """Return the seeds at the places first, first + 1 ... of the order; places count from 1."""
+    return list(islice(drawn_seeds(key, space), first - 1, first - 1 + runs))
