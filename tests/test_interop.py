@@ -219,7 +219,7 @@ def test_every_view_of_an_empty_warehouse_answers_with_no_run(warehouse: Warehou
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in view_names())
     said = shell(warehouse.path, "-readonly", "paraphina.duckdb", "-list", "-noheader", "-c", counts)
     full = {name for name, count in (text.split("|") for text in said.splitlines()) if count != "0"}
-    settings = {"analysis_settings", "dataset_settings", "evidence_settings"}
+    settings = {"analysis_settings", "dataset_settings", "evidence_settings", "evidence_ranges"}
     assert full == {"risk_tiers", "profile_centres", "engine_presets"} | settings
 
 
