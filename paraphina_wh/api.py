@@ -13,6 +13,7 @@ from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.datasets import Appended, append_research_rows, open_dataset
 from paraphina_wh.drift import read_drift, scan_ticks
 from paraphina_wh.errors import WarehouseError
+from paraphina_wh.evidence.compare import SetComparison, compare_sets, find_sides
 from paraphina_wh.experiments.experiment import Ran, run_experiment
 from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import find_experiment
@@ -23,6 +24,7 @@ from paraphina_wh.maintenance.recompute import Chosen, Recomputed, recompute
 from paraphina_wh.quarantine import list_quarantine
 from paraphina_wh.query import NO_LIMITS, Limits, run_query
 from paraphina_wh.rerun import Rerun, rerun
+from paraphina_wh.rerun.two_runs import RunComparison, compare_runs
 from paraphina_wh.summary import Summary, summarise
 from paraphina_wh.warehouse import Warehouse, check_local, locate
 
@@ -129,6 +131,33 @@ class OpenWarehouse:
         Raises: WarehouseError (exit code 2) for a run that cannot be repeated.
         """
         return rerun(self.warehouse, run, engine=engine, verify=verify, force=force)
+
+    def compare(
+        self,
+        baseline: str,
+        candidate: str,
+        *,
+        profile: str | None = None,
+        level: float | None = None,
+        assume_independent: bool = False,
+    ) -> SetComparison:
+        """Compare two sets of runs in pairs over common seeds; its verdict says promote, hold or reject.
+
+        baseline, candidate: experiment, configuration, sweep_id, profile, or pattern of labels. profile: of that one
+        only. level: one-sided confidence of the bounds, by default 0.95. assume_independent: give a verdict on seeds
+        that were not drawn at random, too.
+        Raises: WarehouseError (exit code 2) for a name that nothing has, runs of several configurations, and a profile
+        without budgets.
+        """
+        sides = find_sides(self.warehouse, baseline, candidate, profile)
+        return compare_sets(*sides, level=level, assume_independent=assume_independent)
+
+    def compare_runs(self, a: str, b: str) -> RunComparison:
+        """Compare two runs, by run_id or label: settings, metrics, and the first tick and field where they part.
+
+        Raises: WarehouseError (exit code 2) for a name that no run has, or more than one.
+        """
+        return compare_runs(self.warehouse, a, b)
 
     def summary(self, dataset: str | Path | None = None) -> Summary:
         """Return the summary of a dataset file, by default of the newest version."""

@@ -562,7 +562,7 @@ def test_telemetry_that_cannot_be_written_is_off_in_silence(tmp_path: Path, mode
 
 
 def test_each_profile_has_surviving_and_killed_runs_winners_and_losers() -> None:
-    for profile, seeds in {"conservative": (2, 3, 4), "balanced": (2, 7), "aggressive": (2, 7)}.items():
+    for profile, seeds in {"conservative": (2, 10), "balanced": (2, 7), "aggressive": (2, 7)}.items():
         runs = [run("--profile", profile, "--seed", seed) for seed in seeds]
         assert {done.killed_at is None for done in runs} == {True, False}, profile
         assert {done.pnl_total_usd > 0.0 for done in runs} == {True, False}, profile

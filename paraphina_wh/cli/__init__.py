@@ -13,6 +13,7 @@ COMMANDS = {
     "forget": "paraphina_wh.cli.ingest:forget",
     "quarantine": "paraphina_wh.cli.quarantine:quarantine",
     "rerun": "paraphina_wh.cli.rerun:rerun",
+    "compare": "paraphina_wh.cli.compare:compare",
     "query": "paraphina_wh.cli.query:query",
     "summary": "paraphina_wh.cli.summary:summary",
     "export": "paraphina_wh.cli.export:export",

@@ -62,7 +62,6 @@ class Market:
     """Books and takers, one step per tick."""
 
     def __init__(self, seed: int, tick_s: float) -> None:
-        # Even seeds of the generator are the market's, odd ones the gateway's: the two never coincide.
         self._rng = Random(2 * seed)
         self._tick_s = tick_s
         self._price_usd = START_PRICE_USD + self._noise()

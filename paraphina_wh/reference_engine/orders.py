@@ -22,7 +22,7 @@ class OrderLog:
     """Collects the entries of one tick; begin() starts the next."""
 
     def __init__(self, seed: int) -> None:
-        self._rng = Random(2 * seed + 1)  # see Market: odd generator seeds belong to the gateway
+        self._seed = seed
         self.begin(0, "Normal")
 
     def begin(self, t: int, regime: str) -> None:
@@ -57,11 +57,19 @@ class OrderLog:
         action_id = f"place:{venue.index}:{side}:{_bits(price_usd)}:{_bits(size_tao)}"
         self._intend("place", venue, action_id, terms | {"tif": "Ioc", "post_only": False, "reduce_only": True})
         order_id = self._client_id(venue, purpose.lower())
-        if self._rng.random() < _REJECT_PROBABILITY:
+        if self._is_rejected(venue, purpose):
             self._answer("reject", venue, order_id, terms | {"reason": "ioc_no_fill"})
             return None
         self._answer("ack", venue, order_id, terms)
         return order_id
+
+    def _is_rejected(self, venue: Venue, purpose: str) -> bool:
+        """Tell whether a venue rejects the immediate order that it gets on this tick for this purpose: at most one.
+
+        Each has a generator of its own, so that an order more or less changes the fate of no other: two runs of one
+        seed with other knobs part where the knobs make them part, and nowhere else.
+        """
+        return Random(f"gateway/{self._seed}/{self._t}/{venue.index}/{purpose}").random() < _REJECT_PROBABILITY
 
     def cancel(self, venue: Venue, order: OpenOrder) -> None:
         """Withdraw one resting quote."""

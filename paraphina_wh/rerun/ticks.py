@@ -12,6 +12,7 @@ import duckdb
 
 from paraphina_wh import commit
 from paraphina_wh.catalog import no_glob, sql_folder
+from paraphina_wh.duck import in_memory
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.columnar import open_reader
 from paraphina_wh.ingest.overlapped import file_sha256
@@ -68,6 +69,19 @@ def compare_ticks(warehouse: Warehouse, recorded: Recorded, task: Task, folder: 
     return _comparison(recorded, sha256, found, staged.outcome)
 
 
+def compare_stored(warehouse: Warehouse, a: Recorded, b: Recorded) -> TicksComparison | None:
+    """Compare the stored ticks of two runs, b as the repetition of a; None when one has none.
+
+    Ticks that only one of them has count, unless a is not stored whole.
+    Raises: WarehouseError when the ticks are not where they should be.
+    """
+    if not (a.has_ticks and b.has_ticks):
+        return None
+    with in_memory() as connection:
+        found = _differences(connection, _stored(warehouse, a), _stored(warehouse, b), whole=not a.is_partial)
+    return _parting(b.row.source_sha256, found)
+
+
 def _stored(warehouse: Warehouse, recorded: Recorded) -> Path:
     row = recorded.row
     path = warehouse.ticks_file(row.profile, row.label, row.run_id)
@@ -90,6 +104,10 @@ def _differences(connection: duckdb.DuckDBPyConnection, stored: Path, fresh: Pat
 
 
 def _comparison(recorded: Recorded, sha256: str, found: dict[str, Any], fresh: Outcome) -> TicksComparison:
+    return _parting(sha256, found, tuple(_notes(recorded, found["ticks_differing"], fresh)))
+
+
+def _parting(sha256: str | None, found: dict[str, Any], notes: tuple[str, ...] = ()) -> TicksComparison:
     old, now = found["recorded"], found["now"]
     return TicksComparison(
         sha256,
@@ -98,7 +116,7 @@ def _comparison(recorded: Recorded, sha256: str, found: dict[str, Any], fresh: O
         found["ticks_differing"],
         found["t"],
         tuple(islice(tick_fields(old, now), FIELDS_KEPT)) if old and now else (),
-        tuple(_notes(recorded, found["ticks_differing"], fresh)),
+        notes,
     )
 
 
