@@ -24,8 +24,13 @@ Run = dict[str, Any]
 _COLUMNS = {
     **dict.fromkeys(("kind", "run_id", "label", "config", "profile", "engine"), pl.String),
     **dict.fromkeys(("arrival", "ticks_requested", "seed_index", "seed_space", "seed_first"), pl.Int64),
-    **{"seed": pl.UInt64, "seed_origin": pl.String, "seed_key": pl.String},
-    **{"is_whole": pl.Boolean, "kill_switch": pl.Boolean, "pnl_usd": pl.Float64, "drawdown_usd": pl.Float64},
+    "seed": pl.UInt64,
+    "seed_origin": pl.String,
+    "seed_key": pl.String,
+    "is_whole": pl.Boolean,
+    "kill_switch": pl.Boolean,
+    "pnl_usd": pl.Float64,
+    "drawdown_usd": pl.Float64,
 }
 
 
@@ -190,7 +195,7 @@ def test_seeds_that_nobody_drew_give_no_verdict_unless_it_is_assumed() -> None:
 
 
 def test_every_seed_there_is_gives_the_exact_answer_whoever_listed_them() -> None:
-    def every(name: str, **told: object) -> Side:
+    def every(name: str, **told: Any) -> Side:
         return side(name, *({"seed": seed} for seed in range(10_000)), **LISTED, **told)
 
     made = compare_sets(every("a"), every("b", pnl_usd=100.01))
@@ -218,7 +223,7 @@ def test_runs_that_do_not_see_the_same_market_are_no_pairs(told: Run, reason: st
 
 
 def test_no_common_seed_is_no_pair() -> None:
-    a, b = side("a", {}, seed_first=1, **{}), side("b", {"seed": 30, "seed_index": 3, "seed_first": 3})
+    a, b = side("a", {}, seed_first=1), side("b", {"seed": 30, "seed_index": 3, "seed_first": 3})
     assert compare_sets(a, b).verdict.reason == "no seed in common"
 
 
@@ -263,9 +268,21 @@ def test_many_runs_promote_and_more_kills_reject() -> None:
 
 def row(label: str, seed: int, **told: object) -> Run:
     return {
-        **{"label": label, "profile": "balanced", "seed": seed, "final_pnl": 1.0, "max_drawdown": 1.0},
-        **{"kill_switch": False, "num_ticks": 9, "ticks_requested": 9, "knobs_json": "{}", "sweep_id": None},
-        **{"cfg_hash": "0x1", "engine_version": "1", "engine_sha256": "e", "truncated": False, "error": None},
+        "label": label,
+        "profile": "balanced",
+        "seed": seed,
+        "final_pnl": 1.0,
+        "max_drawdown": 1.0,
+        "kill_switch": False,
+        "num_ticks": 9,
+        "ticks_requested": 9,
+        "knobs_json": "{}",
+        "sweep_id": None,
+        "cfg_hash": "0x1",
+        "engine_version": "1",
+        "engine_sha256": "e",
+        "truncated": False,
+        "error": None,
         **told,
     }
 
