@@ -36,6 +36,13 @@ class LedgerRow(msgspec.Struct, kw_only=True):
     label_json: Annotated[str | None, unit("-", "label keys as JSON text")] = None
     repeat: Annotated[_Int | None, unit("-", "repeat index")] = None
     seed: Annotated[UInt64 | None, unit("-", "seed of the run, unsigned 64 bit; null when none was passed")] = None
+    seed_origin: Annotated[
+        str | None, unit("-", "drawn at random, listed by somebody, or none was passed; null: nobody knows")
+    ] = None
+    seed_key: Annotated[str | None, unit("-", "name of the order a drawn seed is of, else null")] = None
+    seed_index: Annotated[_Int | None, unit("-", "place of a drawn seed in the order, from 1")] = None
+    seed_space: Annotated[_Int | None, unit("count", "seeds that were drawn from: 0 to this, exclusive")] = None
+    seed_first: Annotated[_Int | None, unit("-", "place of the order from which its sweep drew on")] = None
     status: Annotated[str, unit("-", "ok, failed or timeout; withdrawn in withdrawals")] = "ok"
     error: Annotated[str | None, unit("-", "why the run failed")] = None
     end_known_by: Annotated[

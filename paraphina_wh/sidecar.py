@@ -22,6 +22,8 @@ STDOUT_SUFFIX = ".stdout.txt"
 # The last words of an engine may be long, but not without end.
 MOST_BYTES: Final = 64 << 20
 
+SeedOrigin = Literal["drawn", "listed", "none"]
+
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
 
 
@@ -31,6 +33,7 @@ class Sidecar(msgspec.Struct, kw_only=True):
     profile, label: identity of the run. labels: the label as separate keys.
     sweep_id: equal for runs of one experiment that can be compared: same engine, ticks and overrides.
     knobs: the effective `PARAPHINA_*` overlay, as text. seed: None when none was passed.
+    seed_origin ...: how it came about, see `RunSeed`; None in sidecars of earlier versions, where nobody knows.
     ticks: ticks asked for. started_at: ISO 8601, see `in_utc`. duration_sec: wall time in seconds.
     status: `planned` until the engine has ended; telemetry beside such a sidecar is not finished.
     """
@@ -45,6 +48,11 @@ class Sidecar(msgspec.Struct, kw_only=True):
     labels: dict[str, str | int | float | bool] = {}
     repeat: _Int | None = None
     seed: UInt64 | None = None
+    seed_origin: SeedOrigin | None = None
+    seed_key: str | None = None
+    seed_index: _Int | None = None
+    seed_space: _Int | None = None
+    seed_first: _Int | None = None
     ticks: _Int | None = None
     knobs: dict[str, str] = {}
     engine: str | None = None

@@ -38,6 +38,16 @@ DATASET_COLUMNS: Final = {
     "experiment": "VARCHAR",
     "engine": "VARCHAR",
     "evidence_id": "VARCHAR",
+    "seed": "UBIGINT",
+    "cfg_hash": "VARCHAR",
+    "truncated": "BOOLEAN",
+    "ticks_requested": "BIGINT",
+    "config": "VARCHAR",
+    "seed_origin": "VARCHAR",
+    "seed_key": "VARCHAR",
+    "seed_index": "BIGINT",
+    "seed_space": "BIGINT",
+    "seed_first": "BIGINT",
 }
 
 # Where a row of an imported file comes from; meaning: sql/44_mc_runs.sql.

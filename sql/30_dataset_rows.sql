@@ -4,7 +4,8 @@
 -- Reads:  datasets/dataset=<name>/<batch>.parquet. Paths are relative to the warehouse folder.
 -- Note:   a line stored twice counts once; a last line that was completed later counts as it is now. The names a
 --         column may go by in the file are tried row by row, and the first usable value counts: see
---         import/dataset_lines.sql. Numbers are null where the file says NaN.
+--         import/dataset_lines.sql. Numbers are null where the file says NaN. What stands behind evidence_id is null in
+--         rows that do not name it, and in lines that earlier versions took in.
 --
 -- Columns:
 --   dataset               | -         | name of the dataset: its file without the ending (folder key)
@@ -37,13 +38,24 @@
 --   experiment            | -         | experiment of the run; null in rows that name none
 --   engine                | -         | reference for the embedded engine; anything else, or null, is a real one
 --   evidence_id           | -         | equal for identical repeats of a run; null in rows that name none
+--   seed                  | -         | seed of the run, unsigned 64 bit
+--   cfg_hash              | -         | hash of profile and knobs, from the engine
+--   truncated             | -         | the telemetry is cut off: how the run ended is not known
+--   ticks_requested       | ticks     | ticks asked for
+--   config                | -         | what runs that may be pooled share, hashed: see research_rows
+--   seed_origin           | -         | drawn at random, listed by somebody, or none was passed; null: nobody knows
+--   seed_key              | -         | name of the order a drawn seed is of, else null
+--   seed_index            | -         | place of a drawn seed in the order, from 1
+--   seed_space            | count     | seeds that were drawn from: 0 to this, exclusive
+--   seed_first            | -         | place of the order from which its sweep drew on
 CREATE OR REPLACE VIEW dataset_rows AS
 SELECT
     dataset, line_no, byte_offset, bytes, line, raw, coalesce(is_terminated, true) AS is_terminated, prefix_sha256,
     dataset_path, is_blank, is_run, is_complete,
     timestamp_utc, label, profile, telemetry_path, notes,
     num_ticks, final_pnl, max_pnl, min_pnl, max_drawdown, frac_normal, frac_warning, frac_hard, kill_prob,
-    run_id, experiment, engine, evidence_id
+    run_id, experiment, engine, evidence_id,
+    seed, cfg_hash, truncated, ticks_requested, config, seed_origin, seed_key, seed_index, seed_space, seed_first
 FROM (
     SELECT
         *,

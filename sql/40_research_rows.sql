@@ -22,6 +22,8 @@
 --   knob_mm_size_eta      | -         | size penalty set for the run; null = engine preset
 --   knob_vol_ref          | frac/day  | reference volatility set for the run; null = engine preset
 --   knob_daily_loss_limit | usd       | loss limit set for the run; null = engine preset
+--   config                | -         | what runs that may be pooled share, hashed: profile, cfg_hash (else the knobs),
+--                                     engine, its version and binary, ticks asked for; null when no engine is known
 CREATE OR REPLACE VIEW research_rows AS
 SELECT
     utc_text(r.ingested_at) AS timestamp_utc,
@@ -72,7 +74,25 @@ SELECT
     r.volume_tao,
     r.fees_usd,
     coalesce(r.truncated, false) AS truncated,
-    r.evidence_id
+    r.evidence_id,
+    r.ticks_requested,
+    -- As a JSON array parts stay apart, and null is another thing than empty.
+    CASE
+        WHEN r.engine IS NOT NULL THEN substr(
+            sha256(
+                to_json([
+                    r.profile, coalesce(r.cfg_hash, r.knobs_json), r.engine, r.engine_version, r.engine_sha256,
+                    r.ticks_requested::VARCHAR
+                ])::VARCHAR
+            ),
+            1, 12
+        )
+    END AS config,
+    r.seed_origin,
+    r.seed_key,
+    r.seed_index,
+    r.seed_space,
+    r.seed_first
 FROM runs r
 CROSS JOIN dataset_settings s
 LEFT JOIN profile_centres c ON r.profile = c.profile

@@ -53,7 +53,6 @@ def test_a_small_grid_worked_out() -> None:
             "mode": "stdout",
             "profiles": ["balanced", "aggressive"],
             "repeats": 2,
-            "seed": 7,
             "ticks": 50,
             "axis": [{"scenario": ["calm", "wild"], "factor": [1.0, 1.5]}],
             "per_profile": {"balanced": {"vol": 0.02}, "aggressive": {"vol": 0.03}},
@@ -62,15 +61,15 @@ def test_a_small_grid_worked_out() -> None:
         Spec,
     )
     keys = ("profile", "scenario", "vol_ref", "repeat", "seed")
-    assert [tuple(point[key] for key in keys) for point in expand(spec)] == [
+    assert [tuple(point[key] for key in keys) for point in expand(spec, [7, 3])] == [
         ("balanced", "calm", 0.02, 0, 7),
-        ("balanced", "calm", 0.02, 1, 8),
+        ("balanced", "calm", 0.02, 1, 3),
         ("balanced", "wild", 0.03, 0, 7),
-        ("balanced", "wild", 0.03, 1, 8),
+        ("balanced", "wild", 0.03, 1, 3),
         ("aggressive", "calm", 0.03, 0, 7),
-        ("aggressive", "calm", 0.03, 1, 8),
+        ("aggressive", "calm", 0.03, 1, 3),
         ("aggressive", "wild", 0.045, 0, 7),
-        ("aggressive", "wild", 0.045, 1, 8),
+        ("aggressive", "wild", 0.045, 1, 3),
     ]
 
 
@@ -109,7 +108,10 @@ def test_a_range(values: Range, expected: list[float]) -> None:
         ("[0.5, 1.0, 2.0]", "[99999999999999999999]", "x.toml:28: axis[1].band_mult: must fit 64 bits"),
         ("[0.5, 1.0, 2.0]", "[0.5, 0.5]\nb = [1, 1]", "x.toml:28: axis[1].band_mult: names a value twice"),
         ("[0.5, 1.0, 2.0]", "[0.5, 1.0]\nBAND_MULT = [1, 2]", "x.toml:29: axis[1].BAND_MULT: variable 'BAND_MULT' is "),
-        ("seed = 1", 'seed = "abc"', "x.toml:13: seed: 'abc' is none of a whole number, none"),
+        ("seed = 1", "seed = 1.5", "x.toml:13: seed: Expected int | str, got float"),
+        ("seed = 1", 'seed = ""', "x.toml:13: seed: must be a key of 1 to 100 characters, or none"),
+        ("seed = 1", "seed = 2\nseed_start = 1", "x.toml:14: seed_start: takes the place of `seed`: name one of them"),
+        ("seed = 1", "seed_start = -1", "x.toml:13: seed_start: must be at least 0 and below 2^63, not -1"),
         ("{init_q_tao:.0f}", "{init_q_tao:{nope}}", "x.toml:18: run_name: not a template: "),
         ("{init_q_tao:.0f}", "{ticks_}", "x.toml:18: run_name: no variable 'ticks_'; there are experiment, profile, "),
         ('run_name = "', 'folder = "a\\u0000b"\nrun_name = "', "x.toml:18: folder: 'a\\x00b' is no folder below ROOT"),

@@ -12,7 +12,7 @@ import pytest
 import paraphina_wh as wh
 from paraphina_wh.experiments.session_lock import only_session
 from tests.conftest import Invoke
-from tests.engines import FLAGS, NO_VERSION, REFERENCE, engine, record_runs, replay
+from tests.engines import DRAWN, FLAGS, NO_VERSION, REFERENCE, engine, record_runs, replay
 
 _SETTINGS = "band_base,mm_size_eta,vol_ref,daily_loss_limit"
 _STDOUT = "pnl_realised,pnl_unrealised,pnl_total,kill_switch"
@@ -98,7 +98,7 @@ _EXPECTED = {
 @pytest.fixture(scope="module")
 def recorded_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with runs for replaying engines: the sweeps that ship start hundreds of engines."""
-    return record_runs(tmp_path_factory.mktemp("recorded_runs"), ticks=12, seeds=4)
+    return record_runs(tmp_path_factory.mktemp("recorded_runs"), ticks=12, seeds=DRAWN)
 
 
 @pytest.mark.parametrize("line", _EXPECTED)
@@ -143,12 +143,12 @@ def test_exp03_on_recorded_stdout_gives_the_recorded_tables(
         assert made.drop("duration_sec", strict=False).equals(expected.drop("duration_sec", strict=False))
 
 
-def test_exp03_passes_distinct_seeds_by_default(invoke: Invoke, tmp_path: Path, recorded_engine: Path) -> None:
+def test_exp03_passes_distinct_drawn_seeds_by_default(invoke: Invoke, tmp_path: Path, recorded_engine: Path) -> None:
     invoke("run", "exp03", "--engine", recorded_engine, "--profiles", "balanced")
     flags = (tmp_path / "arguments.txt").read_text().splitlines()
-    assert sorted(flags) == sorted([f"--seed {seed}" for seed in (1, 2, 3, 4)] * 5)
+    assert sorted(flags) == sorted([f"--seed {seed}" for seed in (4400, 1029, 8803, 2535)] * 5)
     seeds = wh.open(tmp_path).sql("select repeat, seed, count(*) as n from runs group by all order by repeat")
-    assert seeds.rows() == [(0, 1, 5), (1, 2, 5), (2, 3, 5), (3, 4, 5)]
+    assert seeds.rows() == [(0, 4400, 5), (1, 1029, 5), (2, 8803, 5), (3, 2535, 5)]
 
 
 _SWEEP = """
@@ -315,7 +315,8 @@ def test_a_dry_run_knows_what_only_waits_on_disk(invoke: Invoke, tmp_path: Path)
     [
         (["--set", "RISK_PROFILE=aggressive"], "knob RISK_PROFILE is set by the runner"),
         (["--repeats", "1000000000"], "runs are too many; the limit is 1000000"),
-        (["--seed", "9" * 5000], "is neither a whole number nor none"),
+        (["--seed", "9" * 5000], "--seed must be a key of 1 to 100 characters, or none"),
+        (["--seed-start", "9" * 19], "--seed-start must lie in 0..2^63"),
     ],
 )
 def test_options_that_cannot_be_are_refused(invoke: Invoke, tmp_path: Path, options: list[str], reason: str) -> None:
@@ -356,7 +357,7 @@ esac
 def test_failures_are_rows_of_the_table(invoke: Invoke, tmp_path: Path) -> None:
     moody = engine(tmp_path / "moody", NO_VERSION, FLAGS, _MOODY)
     file = _write_sweep(tmp_path, "4.0")
-    done = invoke("run", file, "--engine", moody, "--repeats", "3", "--timeout", "2")
+    done = invoke("run", file, "--engine", moody, "--repeats", "3", "--timeout", "2", "--seed-start", "1")
     assert done.exit_code == 1
     assert "sweep_band4.0_r0: exit code 1 (no mood)" in done.stderr
     runs = pl.read_csv(tmp_path / "runs/sweep/sweep_runs.csv")

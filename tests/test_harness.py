@@ -76,10 +76,10 @@ def test_the_harness_runs_ingests_appends_summarises_and_aligns(invoke: Invoke, 
         "conservative_r2.jsonl",
     ]
     assert _runs(tmp_path, "label, seed, ticks_requested, num_ticks, status, engine") == [
-        ("exp13_balanced_r001", 1, 40, 40, "ok", "reference"),
-        ("exp13_balanced_r002", 2, 40, 40, "ok", "reference"),
-        ("exp13_conservative_r001", 1, 40, 40, "ok", "reference"),
-        ("exp13_conservative_r002", 2, 40, 40, "ok", "reference"),
+        ("exp13_balanced_r001", 127353520, 40, 40, "ok", "reference"),
+        ("exp13_balanced_r002", 1732757646, 40, 40, "ok", "reference"),
+        ("exp13_conservative_r001", 127353520, 40, 40, "ok", "reference"),
+        ("exp13_conservative_r002", 1732757646, 40, 40, "ok", "reference"),
     ]
     lines = (tmp_path / "research_dataset_v001.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["label"] for line in lines) == [row[0] for row in _runs(tmp_path, "label")]
@@ -100,7 +100,7 @@ def test_provenance_and_knobs_are_recorded_and_nothing_else_of_the_environment(
     (row,) = wh.open(tmp_path).view("runs").rows(named=True)
     assert json.loads(row["knobs_json"]) == {"PARAPHINA_INIT_Q_TAO": "-20", "PARAPHINA_MM_SIZE_ETA": "2"}
     assert (row["mm_size_eta"], row["init_q_tao"], row["vol_ref"]) == (2.0, -20.0, None)
-    assert json.loads(row["command_json"])[-6:] == ["--ticks", "40", "--profile", "balanced", "--seed", "1"]
+    assert json.loads(row["command_json"])[-6:] == ["--ticks", "40", "--profile", "balanced", "--seed", "127353520"]
     assert row["cfg_version"].startswith("reference")
     assert len(row["engine_sha256"]) == 64
     kept = "".join(p.read_text() for p in (tmp_path / "runs/exp13_auto").glob("*.run.json"))
@@ -128,7 +128,11 @@ def test_a_second_call_resumes_and_changes_nothing(
 def test_more_repeats_run_only_what_is_new(invoke: Invoke, tmp_path: Path) -> None:
     more = _exp13(invoke, "--runs-per-profile", "3")
     assert "1 runs, 2 already there" in more.stderr
-    assert _runs(tmp_path, "label, seed") == [(f"exp13_balanced_r00{i}", i) for i in (1, 2, 3)]
+    assert _runs(tmp_path, "label, seed") == [
+        ("exp13_balanced_r001", 127353520),
+        ("exp13_balanced_r002", 1732757646),
+        ("exp13_balanced_r003", 541064645),
+    ]
 
 
 @pytest.mark.usefixtures("first")
@@ -155,6 +159,7 @@ def test_a_plain_ingest_afterwards_meets_the_same_runs(invoke: Invoke, tmp_path:
 
 def test_every_failure_is_recorded_and_the_rest_goes_on(invoke: Invoke, tmp_path: Path, matrix_engine: Path) -> None:
     options = ["--ticks", "30", "--profiles", "balanced", "--runs-per-profile", "9", "--timeout", "2", "--jobs", "4"]
+    options += ["--seed-start", "1"]
     done = invoke("run", "exp13", "--engine", matrix_engine, *options)
 
     assert done.exit_code == 1
@@ -197,7 +202,7 @@ def test_a_failure_never_takes_the_place_of_a_good_run(invoke: Invoke, tmp_path:
     assert sorted(_runs(tmp_path, "status, num_ticks"), key=str) == [("failed", None), ("ok", 20)]
     assert wh.open(tmp_path).sql("select count(*) from ticks").rows() == [(20,)]
     assert "two live runs" not in invoke("status").stdout
-    again = invoke("run", "exp13", "--engine", good, "--seed", "7", "--fresh", *options)
+    again = invoke("run", "exp13", "--engine", good, "--seed-start", "7", "--fresh", *options)
     assert (again.exit_code, _runs(tmp_path, "status, seed")) == (0, [("ok", 7)])
 
 
@@ -209,7 +214,9 @@ def test_a_failure_never_takes_the_place_of_a_good_run(invoke: Invoke, tmp_path:
         (["--engine", "reference", "--set", "INIT_Q_TAO=nan"], "finite"),
         (["--engine", "reference", "--set", "INIT_Q_TAO"], "KNOB=VALUE"),
         (["--engine", "reference", "--ticks", "0"], "--ticks"),
-        (["--engine", "reference", "--seed", "-1"], "-1"),
+        (["--engine", "reference", "--seed-start", "-1"], "-1"),
+        (["--engine", "reference", "--seed", ""], "--seed must be a key"),
+        (["--engine", "reference", "--seed", "a", "--seed-start", "1"], "two ways to choose seeds"),
         (["--engine", "reference", "--profiles", "balanced,balanced"], "each once"),
         (["--engine", "reference", "--label-prefix", "x" * 300], "label"),
     ],
@@ -239,10 +246,10 @@ def test_telemetry_put_there_by_hand_is_taken_in_before_it_would_be_overwritten(
     (tmp_path / "runs/exp13_auto/balanced_r1.run.json").unlink()
     invoke("forget", "--label", "old_balanced_r001")
 
-    done = _exp13(invoke, "--runs-per-profile", "1", "--label-prefix", "new", "--seed", "5")
+    done = _exp13(invoke, "--runs-per-profile", "1", "--label-prefix", "new", "--seed-start", "5")
 
     assert done.exit_code == 0, done.stderr
-    assert _runs(tmp_path, "label, seed") == [("exp13_balanced_r001", 1), ("new_balanced_r001", 5)]
+    assert _runs(tmp_path, "label, seed") == [("exp13_balanced_r001", 127353520), ("new_balanced_r001", 5)]
 
 
 def test_a_run_that_failed_and_now_ends_well_is_good_though_its_telemetry_is_the_same(
@@ -347,7 +354,7 @@ echo $seed >> started.txt
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_an_interrupted_session_is_finished_by_repeating_it(tmp_path: Path, how: signal.Signals) -> None:
     slow = engine(tmp_path / "slow", NO_VERSION, FLAGS, _SLOW_ENGINE)
-    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "6", "--jobs", "2"]
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "6", "--jobs", "2", "--seed-start", "1"]
     line = [sys.executable, "-m", "paraphina_wh", "run", "exp13", "--engine", str(slow), *options]
     session = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     _wait_until(lambda: len(_finished(tmp_path)) >= 2)
@@ -370,7 +377,7 @@ def test_an_interrupted_session_is_finished_by_repeating_it(tmp_path: Path, how:
 
 def test_a_session_below_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     slow = engine(tmp_path / "slow", NO_VERSION, FLAGS, _SLOW_ENGINE)
-    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "4", "--jobs", "1"]
+    options = ["--ticks", "20", "--profiles", "balanced", "--runs-per-profile", "4", "--jobs", "1", "--seed-start", "1"]
     line = ["nohup", sys.executable, "-m", "paraphina_wh", "run", "exp13", "--engine", str(slow), *options]
     session = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     _wait_until(lambda: len(_finished(tmp_path)) == 3)

@@ -43,10 +43,11 @@ _JOBS = 3
 @pytest.mark.parametrize(("mode", "repeats"), [("stdout", 2), ("both", 4)])
 def test_three_interruptions_lose_and_repeat_nothing(tmp_path: Path, mode: str, repeats: int) -> None:
     count = 15 * repeats
-    recorded = record_runs(tmp_path / "recorded", ticks=5, seeds=repeats)
+    recorded = record_runs(tmp_path / "recorded", ticks=5, seeds=range(1, repeats + 1))
     engine(tmp_path / "engine", NO_VERSION, FLAGS, _NOTE, _GATE, replay(recorded), "note ended.txt")
     (tmp_path / "sixty.toml").write_text(_SWEEP.replace("@MODE@", mode).replace("@REPEATS@", str(repeats)))
     line = [sys.executable, "-m", "paraphina_wh", "run", "sixty.toml", "--engine", "./engine", "--jobs", str(_JOBS)]
+    line += ["--seed-start", "1"]
 
     def finished() -> list[str]:
         """Return the runs whose sidecars say that they ended well."""

@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 
 import paraphina_wh as wh
+from paraphina_wh.engine.seeds import seeds_of
 from tests.conftest import Invoke
 from tests.engines import FLAGS, NO_VERSION, engine, record_runs, replay
 
@@ -19,7 +20,8 @@ from tests.engines import FLAGS, NO_VERSION, engine, record_runs, replay
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an engine that plays back recorded runs of 12 ticks: here it is their number that counts."""
     folder = tmp_path_factory.mktemp("engine")
-    return engine(folder / "engine", NO_VERSION, replay(record_runs(folder / "runs", ticks=12, seeds=22)))
+    seeds = {*seeds_of("1", 10_000, 1, 22), *seeds_of("b", 10_000, 1, 12)}
+    return engine(folder / "engine", NO_VERSION, replay(record_runs(folder / "runs", ticks=12, seeds=seeds)))
 
 
 def _run(invoke: Invoke, engine: Path | str, *options: str) -> Result:
@@ -66,7 +68,7 @@ def test_another_plan_under_the_same_prefix_is_refused(invoke: Invoke, tmp_path:
     expected = {
         "label_prefix": "exp13",
         "profiles": ["balanced"],
-        "seed": 1,
+        "seed": "1",
         "first": 10,
         "max_runs": 10,
         "level": 0.95,
@@ -76,12 +78,12 @@ def test_another_plan_under_the_same_prefix_is_refused(invoke: Invoke, tmp_path:
     more = _run(invoke, many, "--profiles", "balanced", "--max-runs", "20")
     assert more.exit_code == 2
     assert "were planned for 10 to 10 runs of balanced at level 0.95, not for 10 to 20" in more.stderr
-    assert "--seed 11" in more.stderr
+    assert "choose another --label-prefix with another --seed" in more.stderr
     # The same seeds under another prefix are the same runs; new seeds are not.
     same = _run(invoke, many, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b")
     assert (same.exit_code, "looks at these runs were planned" in same.stderr) == (2, True)
     assert wh.open(tmp_path).sql("select count(*) from runs").item() == 10
-    other = _run(invoke, many, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b", "--seed", "11")
+    other = _run(invoke, many, "--profiles", "balanced", "--max-runs", "12", "--label-prefix", "b", "--seed", "b")
     assert other.exit_code == 0, other.stderr
 
 
@@ -95,7 +97,7 @@ def test_runs_that_were_there_before_the_plan_are_refused(invoke: Invoke, tmp_pa
 
 
 def test_a_look_with_a_failed_run_decides_nothing(invoke: Invoke, tmp_path: Path, many: Path) -> None:
-    fails_once = '[ "$seed" = 4 ] && [ ! -e healed ] && exit 101'
+    fails_once = '[ "$seed" = 2535 ] && [ ! -e healed ] && exit 101'
     frail = engine(tmp_path / "engine", NO_VERSION, FLAGS, fails_once, f'exec {shlex.quote(str(many))} "$@"')
     line = ("run", "exp13", "--engine", frail, "--ticks", "12", "--profiles", "aggressive", "--until-decided")
     broken = invoke(*line, "--max-runs", "22")

@@ -123,13 +123,12 @@ def test_what_stands_behind_the_command_counts_for_all_of_it(invoke: Invoke, fil
     ("options", "differing"),
     [
         (("--ticks", "6"), "ticks 5 there, 6 here"),
-        (("--seed", "3"), "seed 1 there, 3 here"),
-        (("--seed", "none"), "seed 1 there, unset here"),
         (("--set", "VOL_REF=0.02"), "PARAPHINA_VOL_REF unset there, 0.02 here"),
         (
             ("--ticks", "7", "--set", "MM_SIZE_ETA=2"),
             "ticks 5 there, 7 here; PARAPHINA_MM_SIZE_ETA unset there, 2 here",
         ),
+        (("--ticks", "6", "--seed-start", "3"), "ticks 5 there, 6 here; seed 127353520 there, 3 here"),
     ],
 )
 def test_a_label_that_is_taken_says_by_what(

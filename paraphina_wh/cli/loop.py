@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from paraphina_wh.cli.exp11 import upright
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
 from paraphina_wh.cli.output import notice, print_frame, warn
-from paraphina_wh.cli.sessions import Seed, engine_options, told_progress
+from paraphina_wh.cli.sessions import engine_options, seed_options, told_progress
 from paraphina_wh.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--ticks", type=int, help="Ticks a run.  [default: 2000]")
 @click.option("--sweep-repeats", type=int, help="Runs of each point of the sweep.  [default: 3]")
 @click.option("--runs-per-profile", type=int, default=10, show_default=True, help="Runs of each harness.")
-@click.option("--seed", type=Seed(), help="Run i gets N + i - 1; none passes none.  [default: 1]")
+@seed_options("1")
 @engine_options(600.0)
 @format_option
 @examples("paraphina-wh run loop --runs-per-profile 20")
@@ -35,9 +35,8 @@ def loop(
     ticks: int | None,
     sweep_repeats: int | None,
     runs_per_profile: int,
-    seed: int | Literal["none"] | None,
     style: str,
-    **engine: Any,
+    **options: Any,
 ) -> None:
     """Close the loop: from a sweep to presets, and to tuned presets that are tried in turn.
 
@@ -47,10 +46,9 @@ def loop(
     from paraphina_wh.experiments.loop import LoopOptions, LoopProgress, run_loop
     from paraphina_wh.experiments.planning import RunOptions
 
-    session = RunOptions(ticks=ticks, seed=seed, **engine)
-    options = LoopOptions(name, sweep_repeats, runs_per_profile, session)
+    loop = LoopOptions(name, sweep_repeats, runs_per_profile, RunOptions(ticks=ticks, **options))
     with told_progress(name) as told:
-        done = run_loop(warehouse, options, LoopProgress(lambda text: notice(f"--- {text}"), told))
+        done = run_loop(warehouse, loop, LoopProgress(lambda text: notice(f"--- {text}"), told))
     _print(done, style)
     notice(f"wrote {warehouse.relative(done.path)}")
     if not done.complete:

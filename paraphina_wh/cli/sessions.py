@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,22 +17,6 @@ if TYPE_CHECKING:
     from paraphina_wh.experiments.spec import Spec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Seed(click.ParamType[int | Literal["none"]]):
-    """A whole number, or `none`."""
-
-    name = "N|none"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["none"]:
-        """Return the number, or `none`."""
-        if isinstance(value, int):
-            return value
-        if str(value).lower() == "none":
-            return "none"
-        if not (str(value).isascii() and str(value).isdecimal() and len(str(value)) <= 19):
-            self.fail(f"{value!r} is neither a whole number nor none", param, ctx)
-        return int(str(value))
 
 
 def _knobs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -61,9 +45,32 @@ def grid_options(spec: Spec, repeats: str = "--repeats") -> Callable[[Command], 
             help=f"Profiles; repeatable, or a,b,c.  [default: {profiles}]",
         ),
         click.option("--new-profile", is_flag=True, help="Run a profile that is none of the three."),
-        click.option("--seed", type=Seed(), help=f"Run i gets N + i - 1; none passes none.  [default: {spec.seed}]"),
     ]
-    return _all(options)
+    default = f"seeds from {spec.seed_start} on" if spec.seed_start is not None else str(spec.seed)
+    return _all([*options, *_seed_options(default)])
+
+
+def seed_options(default: str) -> Callable[[Command], Command]:
+    """Add the options on the seeds of a sweep. default: what holds without them."""
+    return _all(_seed_options(default))
+
+
+def _seed_options(default: str) -> list[Callable[[Command], Command]]:
+    return [
+        click.option(
+            "--seed",
+            metavar="KEY|none",
+            help="Draw seeds at random: run i of each profile gets the i-th of the order that KEY names; none passes "
+            f"none.  [default: {default}]",
+        ),
+        click.option("--seed-start", type=int, metavar="N", help="Seeds N, N+1, ... in place of drawn ones."),
+        click.option(
+            "--seed-space",
+            type=int,
+            metavar="N",
+            help="Draw from the seeds 0 to N - 1, all that the engine tells apart.  [default: 10000; reference: 2^31]",
+        ),
+    ]
 
 
 def engine_options(timeout_sec: float) -> Callable[[Command], Command]:

@@ -9,10 +9,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Final
+from typing import Final, NamedTuple
+
+from paraphina_wh.sidecar import SeedOrigin
 
 # How many seeds of each kind of engine give different runs: 0 to this, exclusive.
 SEED_SPACE: Final = {"external": 10_000, "reference": 2**31}
+
+
+class RunSeed(NamedTuple):
+    """The seed of a run and how it came about, as its sidecar and the ledger name them.
+
+    seed_origin: `drawn` at random, `listed` by somebody, or `none` was passed. Of a drawn one: the order that seed_key
+    names, of the seed_space seeds 0, 1 ..., has it at place seed_index; its sweep drew from place seed_first on.
+    """
+
+    seed: int | None
+    seed_origin: SeedOrigin
+    seed_key: str | None = None
+    seed_index: int | None = None
+    seed_space: int | None = None
+    seed_first: int | None = None
 
 
 def drawn_seeds(key: str, space: int) -> Iterator[int]:
@@ -35,3 +52,19 @@ def drawn_seeds(key: str, space: int) -> Iterator[int]:
 def seeds_of(key: str, space: int, first: int, runs: int) -> list[int]:
     """Return the seeds at the places first, first + 1 ... of the order; places count from 1."""
     return list(islice(drawn_seeds(key, space), first - 1, first - 1 + runs))
+
+
+def drawn(key: str, space: int, first: int, runs: int) -> list[RunSeed]:
+    """Return the seeds of the runs of a sweep that draws from a place of the order on."""
+    seeds = seeds_of(key, space, first, runs)
+    return [RunSeed(seed, "drawn", key, index, space, first) for index, seed in enumerate(seeds, first)]
+
+
+def listed(start: int, runs: int) -> list[RunSeed]:
+    """Return the seeds start, start + 1 ... of the runs of a sweep."""
+    return [RunSeed(seed, "listed") for seed in range(start, start + runs)]
+
+
+def unseeded(runs: int) -> list[RunSeed]:
+    """Return what the runs of a sweep have that passes no seeds."""
+    return [RunSeed(None, "none")] * runs

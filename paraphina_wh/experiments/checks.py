@@ -14,10 +14,11 @@ from paraphina_wh.engine.config import RESERVED_LABEL_KEYS
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.columns import parse_column
 from paraphina_wh.experiments.grid import LARGEST_GRID, axis_values, expand, fill, grid_size
-from paraphina_wh.experiments.planning import default_name, names_file
-from paraphina_wh.experiments.spec import Problem, Range, Show, Spec, Value
+from paraphina_wh.experiments.planning import LONGEST_KEY, default_name, names_file, names_order
+from paraphina_wh.experiments.spec import DEFAULT_KEY, Problem, Range, Show, Spec, Value
 from paraphina_wh.experiments.tables import tables_of
 from paraphina_wh.masking import is_secret_name
+from paraphina_wh.telemetry.record import INT64_MAX
 
 # What every run has beside its variables.
 BUILT_IN: Final = ("experiment", "profile", "repeat", "seed", "ticks")
@@ -69,8 +70,12 @@ def _numbers(spec: Spec) -> Iterator[Problem]:
             yield Problem((key,), f"must lie in {least}..{LARGEST_GRID}, not {value}")
     if spec.ticks is not None and not 1 <= spec.ticks <= MOST:
         yield Problem(("ticks",), f"must lie in 1..{MOST}, not {spec.ticks}")
-    if isinstance(spec.seed, int) and not 0 <= spec.seed <= 2**63 - 1 - LARGEST_GRID:
-        yield Problem(("seed",), f'must be at least 0 and below 2^63, or "none", not {spec.seed}')
+    if not names_order(spec.seed):
+        yield Problem(("seed",), f"must be a key of 1 to {LONGEST_KEY} characters, or none")
+    if spec.seed_start is not None and spec.seed != DEFAULT_KEY:
+        yield Problem(("seed_start",), "takes the place of `seed`: name one of them")
+    if spec.seed_start is not None and not 0 <= spec.seed_start <= INT64_MAX - LARGEST_GRID:
+        yield Problem(("seed_start",), f"must be at least 0 and below 2^63, not {spec.seed_start}")
     if not (spec.timeout_sec > 0 and math.isfinite(spec.timeout_sec)):
         yield Problem(("timeout_sec",), f"must be above 0, not {spec.timeout_sec}")
     if spec.knob_decimals is not None and not 0 <= spec.knob_decimals <= 15:

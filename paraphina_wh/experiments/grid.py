@@ -15,16 +15,19 @@ Point = dict[str, Value]
 LARGEST_GRID: Final = 1_000_000
 
 
-def expand(spec: Spec) -> Iterator[Point]:
+def expand(spec: Spec, seeds: Sequence[int | None] | None = None) -> Iterator[Point]:
     """Yield the variables of every run: profile outermost, then the axes in order, repeats innermost.
 
     Beside the file's own variables a point holds experiment, profile, repeat, and seed and ticks where there are any.
+    seeds: of each repeat; None for numbers in their place, where the engine that tells how many there are is not known.
     """
+    if seeds is None:
+        seeds = range(spec.repeats) if spec.has_seeds else [None] * spec.repeats
     axes = [_together(axis) for axis in spec.axis]
     for profile in spec.profiles:
         for chosen in product(*axes):
             swept = {name: value for part in chosen for name, value in part.items()}
-            yield from (_complete(spec, profile, swept, repeat) for repeat in range(spec.repeats))
+            yield from (_complete(spec, profile, swept, repeat, seed) for repeat, seed in enumerate(seeds))
 
 
 def grid_size(spec: Spec) -> int:
@@ -54,12 +57,12 @@ def _together(axis: dict[str, list[Value] | Range]) -> list[Point]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _complete(spec: Spec, profile: str, swept: Point, repeat: int) -> Point:
+def _complete(spec: Spec, profile: str, swept: Point, repeat: int, seed: int | None) -> Point:
     point: Point = {"experiment": spec.name, "profile": profile, "repeat": spec.first_repeat + repeat}
     if spec.ticks is not None:
         point["ticks"] = spec.ticks
-    if spec.seed != "none":
-        point["seed"] = spec.seed + repeat
+    if seed is not None:
+        point["seed"] = seed
     point |= swept | spec.constants | spec.per_profile.get(profile, {})
     for name, factors in spec.products.items():
         point[name] = math.prod(_number(point[factor]) for factor in factors)

@@ -8,20 +8,22 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final
 
 import msgspec
 
 from paraphina_wh.engine import Engine, check_knobs
+from paraphina_wh.engine.seeds import SEED_SPACE, RunSeed, drawn, listed, unseeded
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.grid import LARGEST_GRID, Point, expand, fill, grid_size
-from paraphina_wh.experiments.spec import Spec, Value
+from paraphina_wh.experiments.spec import DEFAULT_KEY, Spec, Value
 from paraphina_wh.known import check_profiles
 from paraphina_wh.sidecar import STDOUT_SUFFIX, Sidecar, sidecar_path
 from paraphina_wh.telemetry.record import INT64_MAX
 from paraphina_wh.warehouse import Warehouse, hive_folder
 
 _MOST = 10**12
+LONGEST_KEY: Final = 100
 _PREFIX = "PARAPHINA_"
 # Set by the runner itself.
 _OWNED = frozenset({"RISK_PROFILE", "TELEMETRY_MODE", "TELEMETRY_PATH", "TELEMETRY_APPEND"})
@@ -35,7 +37,10 @@ STEM_SQL = "'run_' || left(sha256(r.label), 16)"
 class RunOptions:
     """What a session changes in an experiment; None leaves it as the file says.
 
-    seed: of the first repeat. constants: variables of the file by name. knobs: set on top, of every profile;
+    seed: key of the order in which seeds are drawn, or `none` for no seeds; seed_start: in its place, the seed of the
+    first repeat. seed_space: number of seeds that the engine tells apart, where it is another than usual. seed_first:
+    place of the order that the first repeat gets; a sweep that chooses and one that proves draw from different parts.
+    constants: variables of the file by name. knobs: set on top, of every profile;
     profile_knobs: of one. folder: below ROOT, for artefacts that are to be kept apart.
     engine: path, `reference`, or None to look for one. jobs: engines at a time, by default one a core.
     timeout_sec: seconds a run. retries: further attempts a run. fresh: run all, taking out the runs of the same labels.
@@ -45,7 +50,10 @@ class RunOptions:
     ticks: int | None = None
     repeats: int | None = None
     profiles: tuple[str, ...] = ()
-    seed: int | Literal["none"] | None = None
+    seed: int | str | None = None
+    seed_start: int | None = None
+    seed_space: int | None = None
+    seed_first: int = 1
     constants: Mapping[str, Value] = field(default_factory=dict)
     knobs: Mapping[str, str] = field(default_factory=dict)
     profile_knobs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -96,7 +104,10 @@ def adapted(spec: Spec, options: RunOptions) -> Spec:
         "profiles": list(options.profiles) or spec.profiles,
         "constants": spec.constants | dict(options.constants),
     }
-    for name in ("ticks", "repeats", "seed", "timeout_sec", "folder"):
+    if options.seed is not None or options.seed_start is not None:
+        # What the session names takes the place of either in the file.
+        changes |= {"seed": DEFAULT_KEY, "seed_start": None}
+    for name in ("ticks", "repeats", "seed", "seed_start", "timeout_sec", "folder"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     changed = msgspec.structs.replace(spec, **changes)
@@ -108,8 +119,7 @@ def _check(spec: Spec, changed: Spec, options: RunOptions) -> None:
     for name, value in (("--ticks", changed.ticks), ("the number of repeats", changed.repeats)):
         if value is not None and not 1 <= value <= _MOST:
             raise WarehouseError(f"{name} must lie in 1..{_MOST}, not {value}", exit_code=2)
-    if isinstance(changed.seed, int) and not 0 <= changed.seed <= INT64_MAX - changed.repeats:
-        raise WarehouseError(f"--seed must lie in 0..2^63, not {changed.seed}", "or `--seed none`", exit_code=2)
+    _check_seeds(changed, options)
     _check_profiles(spec, changed)
     if grid_size(changed) > LARGEST_GRID:
         raise WarehouseError(f"{grid_size(changed)} runs are too many; the limit is {LARGEST_GRID}", exit_code=2)
@@ -121,6 +131,29 @@ def _check(spec: Spec, changed: Spec, options: RunOptions) -> None:
         raise WarehouseError(
             f"knob {min(swept)} is set by the experiment itself", "change the file, or a copy of it", exit_code=2
         )
+
+
+def _check_seeds(changed: Spec, options: RunOptions) -> None:
+    if options.seed is not None and options.seed_start is not None:
+        raise WarehouseError(
+            "--seed and --seed-start are two ways to choose seeds",
+            "drawn at random, or one after the other",
+            exit_code=2,
+        )
+    if not names_order(changed.seed):
+        raise WarehouseError(f"--seed must be a key of 1 to {LONGEST_KEY} characters, or none", exit_code=2)
+    for name, value, least in (
+        ("--seed-start", changed.seed_start, 0),
+        ("--seed-space", options.seed_space, 1),
+        ("the first place of the seeds", options.seed_first, 1),
+    ):
+        if value is not None and not least <= value <= INT64_MAX - changed.repeats:
+            raise WarehouseError(f"{name} must lie in {least}..2^63, not {value}", exit_code=2)
+
+
+def names_order(key: int | str) -> bool:
+    """Tell whether a key may name an order of seeds: it is a line of text that is not too long."""
+    return 1 <= len(str(key)) <= LONGEST_KEY and str(key).isprintable()
 
 
 def _check_profiles(spec: Spec, changed: Spec) -> None:
@@ -150,13 +183,35 @@ def plan_runs(warehouse: Warehouse, spec: Spec, options: RunOptions, engine: Eng
     overlay = check_knobs(options.knobs)
     per_profile = {profile: check_knobs(knobs) for profile, knobs in options.profile_knobs.items()}
     sweep = _digest(spec.name, spec.ticks, engine.sha256, overlay, per_profile)
+    seeds = _seeds(spec, options, engine)
     planned = [
-        _planned(warehouse, spec, engine, point, f"run_{place}", sweep, overlay | per_profile.get(profile, {}))
-        for place, point in enumerate(expand(spec))
+        _planned(
+            *(warehouse, spec, engine, point, seeds[place % spec.repeats]),
+            *(f"run_{place}", sweep, overlay | per_profile.get(profile, {})),
+        )
+        for place, point in enumerate(expand(spec, [seed.seed for seed in seeds]))
         if (profile := str(point["profile"]))
     ]
     _check_names(planned)
     return planned
+
+
+def _seeds(spec: Spec, options: RunOptions, engine: Engine) -> list[RunSeed]:
+    """Return the seed of each repeat: the same whatever the profile and the point, so that runs compare in pairs."""
+    if not spec.has_seeds:
+        return unseeded(spec.repeats)
+    if spec.seed_start is not None:
+        return listed(spec.seed_start, spec.repeats)
+    space = options.seed_space or SEED_SPACE[engine.kind]
+    first, last = options.seed_first, options.seed_first - 1 + spec.repeats
+    if last > space:
+        raise WarehouseError(
+            f"{spec.repeats} runs of each point need the seeds at the places {first} to {last}, and this engine tells "
+            f"{space} seeds apart",
+            "ask for fewer runs; --seed-space N where the engine knows more seeds",
+            exit_code=2,
+        )
+    return drawn(str(spec.seed), space, first, spec.repeats)
 
 
 def _check_names(planned: Sequence[PlannedRun]) -> None:
@@ -179,7 +234,14 @@ def names_file(name: str) -> bool:
 
 
 def _planned(
-    warehouse: Warehouse, spec: Spec, engine: Engine, point: Point, default: str, sweep: str, overlay: dict[str, str]
+    warehouse: Warehouse,
+    spec: Spec,
+    engine: Engine,
+    point: Point,
+    seed: RunSeed,
+    default: str,
+    sweep: str,
+    overlay: dict[str, str],
 ) -> PlannedRun:
     labels = {key: point[key] for key in spec.label_keys if key in point}
     knobs = _knobs(spec, point) | overlay
@@ -188,18 +250,17 @@ def _planned(
         label = _label(spec, point, labels, name)
     except KeyError as error:
         raise WarehouseError(f"a name needs {error}, which these runs do not have", exit_code=2) from error
-    seed, ticks = point.get("seed"), spec.ticks
     sidecar = Sidecar(
         experiment=spec.name,
         run_name=name,
-        plan_key=_digest(spec.name, label, labels, knobs, seed, ticks, engine.sha256),
+        plan_key=_digest(spec.name, label, labels, knobs, seed.seed, spec.ticks, engine.sha256),
         sweep_id=sweep,
         profile=str(point["profile"]),
         label=label,
         labels=labels,
         repeat=int(point["repeat"]),
-        seed=None if seed is None else int(seed),
-        ticks=ticks,
+        **seed._asdict(),
+        ticks=spec.ticks,
         knobs=knobs,
         engine=engine.kind,
         engine_path=engine.path,

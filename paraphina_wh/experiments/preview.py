@@ -35,7 +35,7 @@ def preview(warehouse: Warehouse, experiment: Experiment, options: RunOptions) -
     missing = planned if options.fresh else missing_runs(warehouse, planned)
     to_run = {run.key for run in missing}
     rows = [_row(warehouse, run, _action(run) if run.key in to_run else "keep") for run in planned]
-    return Preview(engine, pl.DataFrame(rows, schema_overrides={"seed": pl.Int64, "ticks": pl.Int64}))
+    return Preview(engine, pl.DataFrame(rows, schema_overrides={"seed": pl.UInt64, "ticks": pl.Int64}))
 
 
 def _action(run: PlannedRun) -> str:

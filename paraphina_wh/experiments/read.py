@@ -112,9 +112,8 @@ def _problem_of(said: str) -> Problem:
     if named:
         return Problem(steps, f"`{named[2]}` is missing")
     if "enum value" in message:
-        declared = msgspec.json.schema(Spec)["$defs"]["Spec"]["properties"].get(steps[-1], {})
-        choices = declared.get("enum") or ["a whole number", "none"]
-        message = f"{message.partition('value ')[2]} is none of {', '.join(choices)}"
+        declared = msgspec.json.schema(Spec)["$defs"]["Spec"]["properties"][steps[-1]]
+        message = f"{message.partition('value ')[2]} is none of {', '.join(declared['enum'])}"
     if message.startswith("Expected `object | array`"):
         message = "a variable has a list of values, or { from, to, step }"
     return Problem(steps, message.replace("`", ""))

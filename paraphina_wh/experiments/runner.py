@@ -7,6 +7,7 @@ again; one whose files are complete but were not taken in, because the last sess
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import msgspec
 from paraphina_wh.catalog import connect, steady
 from paraphina_wh.commit import write_atomically
 from paraphina_wh.engine import Engine, EngineRunConfig, EngineRunResult, asked_of, run_many
+from paraphina_wh.engine.seeds import SEED_SPACE
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.planning import PlannedRun, RunOptions, adapted, folder_of, plan_runs, raw_folder
 from paraphina_wh.experiments.read import Experiment
@@ -201,7 +203,7 @@ def _is_finished(run: PlannedRun) -> bool:
 def missing_runs(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[PlannedRun]:
     """Return the planned runs that the warehouse does not hold.
 
-    Raises: WarehouseError (exit code 2) when a good run with other options has one of the labels.
+    Raises: WarehouseError (exit code 2) when a good run with other options, or another seed, has one of the labels.
     """
     return _missing(planned, _held(warehouse, planned))
 
@@ -212,15 +214,39 @@ def _missing(planned: Sequence[PlannedRun], held: Mapping[tuple[str, str], _Held
         if _is_done(run, held):
             continue
         if run.key in held and held[run.key].status == "ok":
-            differing = _differences(run.sidecar, held[run.key])
-            raise WarehouseError(
-                f"label {run.sidecar.label!r} is taken by a run with other options: {'; '.join(differing)}",
-                "give these runs another name (`name` in the file, --label-prefix, --name), or take the old ones out "
-                "with --fresh",
-                exit_code=2,
-            )
+            raise _taken(run.sidecar, held[run.key], min(run.sidecar.repeat or 0 for run in planned))
         missing.append(run)
     return missing
+
+
+def _taken(planned: Sidecar, held: _Held, first_repeat: int) -> WarehouseError:
+    """Return the error for a planned run whose label a run in place has; a seed that changes has a way to keep it."""
+    differing = _differences(planned, held)
+    way = _earlier_seeds(planned, held, (planned.repeat or 0) - first_repeat) if held.seed != planned.seed else None
+    if [text.split()[0] for text in differing] == ["seed"]:
+        problem = f"this would change the seed of label {planned.label!r}: {differing[0].removeprefix('seed ')}"
+    else:
+        problem = f"label {planned.label!r} is taken by a run with other options: {'; '.join(differing)}"
+    return WarehouseError(
+        problem,
+        (f"`{way}` goes on with the earlier seeds; or " if way else "")
+        + "give these runs another name (`name` in the file, --label-prefix, --name), or take the old ones out "
+        "with --fresh",
+        exit_code=2,
+    )
+
+
+def _earlier_seeds(planned: Sidecar, held: _Held, place: int) -> str | None:
+    """Return the options with which a sweep goes on with the seeds it began with. place: of the repeat, from 0."""
+    if held.seed is None:
+        return "--seed none"
+    if held.seed_origin != "drawn":
+        return f"--seed-start {held.seed - place}" if held.seed >= place else None
+    if held.seed_key is None or held.seed_first not in (1, planned.seed_first):
+        return None
+    is_usual = held.seed_space == SEED_SPACE.get(planned.engine or "")
+    space = "" if is_usual else f" --seed-space {held.seed_space}"
+    return f"--seed {shlex.quote(held.seed_key)}{space}"
 
 
 @dataclass(frozen=True)
@@ -235,6 +261,10 @@ class _Held:
     experiment: str
     ticks: int | None
     seed: int | None
+    seed_origin: str | None
+    seed_key: str | None
+    seed_space: int | None
+    seed_first: int | None
     knobs_json: str | None
     engine_sha256: str | None
     label_json: str | None
@@ -245,13 +275,15 @@ def _differences(planned: Sidecar, held: _Held) -> list[str]:
     if held.plan_key is None:
         return [f"run {held.run_id} was taken in without a plan"]
     there, here = msgspec.json.decode(held.knobs_json or "{}", type=dict[str, str]), planned.knobs
+    labels = msgspec.json.decode(held.label_json or "{}")
     values = {
         "experiment": (held.experiment, planned.experiment),
         "ticks": (held.ticks, planned.ticks),
         "seed": (held.seed, planned.seed),
         **{name: (there.get(name), here.get(name)) for name in sorted({*there, *here})},
         "engine": ((held.engine_sha256 or "unknown")[:_SHORT_HASH], (planned.engine_sha256 or "unknown")[:_SHORT_HASH]),
-        "labels": (msgspec.json.decode(held.label_json or "{}"), planned.labels),
+        # Two seeds are one difference, also where labels name them.
+        "labels": (labels | {"seed": None}, planned.labels | {"seed": None}),
     }
     told = [f"{name} {_told(old)} there, {_told(new)} here" for name, (old, new) in values.items() if old != new]
     return told or ["by another version of this program"]
@@ -276,8 +308,8 @@ def _held(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> dict[tuple[str
 def _live(warehouse: Warehouse, planned: Sequence[PlannedRun]) -> list[_Held]:
     with connect(warehouse, views=("run_ledger", "runs"), or_empty=True) as connection:
         rows = connection.execute(
-            "SELECT profile, label, run_id, status, plan_key, experiment, ticks_requested, seed, knobs_json, "
-            "engine_sha256, label_json FROM runs "
+            "SELECT profile, label, run_id, status, plan_key, experiment, ticks_requested, "
+            "seed, seed_origin, seed_key, seed_space, seed_first, knobs_json, engine_sha256, label_json FROM runs "
             "JOIN (SELECT unnest($profiles) AS profile, unnest($labels) AS label) USING (profile, label) "
             "ORDER BY profile, label, status = 'ok'",
             {

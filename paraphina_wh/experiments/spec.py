@@ -10,6 +10,7 @@ from msgspec import Meta
 Value = str | int | float | bool
 
 DEFAULT_TIMEOUT_SEC = 600.0
+DEFAULT_KEY = 1
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,9 +59,15 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeats: Annotated[int, Meta(description="runs of each point of the grid, the innermost loop")] = 1
     first_repeat: Annotated[int, Meta(description="number of the first repeat")] = 0
     seed: Annotated[
-        int | Literal["none"],
-        Meta(description='seed of the first repeat; each further one gets the next. "none" passes no seed'),
-    ] = 1
+        int | str,
+        Meta(
+            description="key of the random order in which the seeds of the engine are drawn: repeat i gets the i-th, "
+            'for every profile and at every point of the grid. "none" passes no seed'
+        ),
+    ] = DEFAULT_KEY
+    seed_start: Annotated[
+        int | None, Meta(description="in place of `seed`: seed of the first repeat; each further one gets the next")
+    ] = None
     ticks: Annotated[int | None, Meta(description="ticks a run; without it the engine's default (2000)")] = None
     pass_profile: Annotated[
         Literal["flag", "env"],
@@ -122,6 +129,11 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def swept(self) -> list[str]:
         """Return the swept variables, outermost first."""
         return [name for axis in self.axis for name in axis]
+
+    @property
+    def has_seeds(self) -> bool:
+        """Tell whether the engines are passed seeds."""
+        return self.seed_start is not None or str(self.seed).lower() != "none"
 
     @property
     def label_keys(self) -> list[str]:

@@ -47,7 +47,7 @@ class _Plan(msgspec.Struct, frozen=True):
 
     label_prefix: str
     profiles: tuple[str, ...]
-    seed: int
+    seed: str
     ticks: int | None
     knobs: dict[str, str]
     profile_knobs: dict[str, dict[str, str]]
@@ -60,13 +60,7 @@ class _Plan(msgspec.Struct, frozen=True):
         """Tell whether two plans look at the same runs, under whatever label."""
         same = (self.ticks, self.knobs, self.profile_knobs, self.engine_sha256)
         theirs = (other.ticks, other.knobs, other.profile_knobs, other.engine_sha256)
-        ends, starts = min(self.end, other.end), max(self.seed, other.seed)
-        return same == theirs and bool(set(self.profiles) & set(other.profiles)) and starts < ends
-
-    @property
-    def end(self) -> int:
-        """Return the first seed after those of the plan."""
-        return self.seed + self.max_runs
+        return same == theirs and bool(set(self.profiles) & set(other.profiles)) and self.seed == other.seed
 
 
 @dataclass(frozen=True)
@@ -152,10 +146,14 @@ def planned_looks(options: RunOptions, max_runs: int, level: float = 0.95) -> li
 def _check(options: RunOptions) -> None:
     if options.fresh:
         raise WarehouseError(
-            "runs that were looked at are not run --fresh", "choose another --label-prefix and other seeds", exit_code=2
+            "runs that were looked at are not run --fresh",
+            "choose another --label-prefix and another --seed",
+            exit_code=2,
         )
-    if options.seed == "none":
-        raise WarehouseError("without seeds all runs are copies of one", "give a number with --seed", exit_code=2)
+    if str(options.seed).lower() == "none":
+        raise WarehouseError(
+            "without seeds all runs are copies of one", "name an order of seeds with --seed", exit_code=2
+        )
     strangers = [profile for profile in options.profiles if profile not in _tiers()]
     if strangers:
         raise WarehouseError(
@@ -172,7 +170,7 @@ def _plan_of(options: RunOptions, spec: Spec, engine: Engine, planned: list[Look
     return _Plan(
         label_prefix=str(spec.constants["label_prefix"]),
         profiles=tuple(spec.profiles),
-        seed=int(spec.seed),
+        seed=f"from {spec.seed_start}" if spec.seed_start is not None else str(spec.seed),
         ticks=spec.ticks,
         knobs=check_knobs(options.knobs),
         profile_knobs={profile: check_knobs(knobs) for profile, knobs in options.profile_knobs.items()},
@@ -206,7 +204,7 @@ def _keep_plan(folder: Path, name: str, plan: _Plan) -> None:
             raise WarehouseError(
                 f"looks at these runs were planned for {_told(kept)}, not for {_told(plan)}: "
                 "looking again under another plan would raise the error rate",
-                f"keep the plan, or choose another --label-prefix with new seeds: --seed {kept.end}",
+                "keep the plan, or choose another --label-prefix with another --seed",
                 exit_code=2,
             )
     write_atomically(folder / name, msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from paraphina_wh.engine.ending import Asked, Ending, Left, ending_of
+from paraphina_wh.engine.seeds import RunSeed
 from paraphina_wh.engine.stdout import StdoutSummary, parse_stdout
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.log import read_log
@@ -29,7 +30,7 @@ KNOB_COLUMNS = {
 }
 # What a table knows of a run beside the metrics of its telemetry.
 _FROM_TABLE = (
-    *("run_name", "sweep_id", "label_json", "repeat", "seed", "knobs_json", "ticks_requested"),
+    *("run_name", "sweep_id", "label_json", "repeat", "knobs_json", "ticks_requested"),
     *("duration_sec", "returncode", "source_path", "source_row"),
 )
 _STDOUT_OF_TABLE = (
@@ -128,6 +129,7 @@ def fill_in(row: LedgerRow, told: LedgerRow, left: Left | None = None) -> None:
     for name in names:
         if getattr(row, name) is None:
             setattr(row, name, getattr(told, name))
+    _enter_seed(row, told.seed)
     if row.status == "ok" != told.status:
         row.status, row.error = told.status, told.error
     if left and row.stdout_sha256 is None:
@@ -151,7 +153,9 @@ def withdrawal_row(batch: str, run_id: str, profile: str, label: str) -> LedgerR
 def _apply_sidecar(row: LedgerRow, task: Task) -> None:
     sidecar = task.sidecar
     assert sidecar is not None
-    for name in ("run_name", "plan_key", "sweep_id", "repeat", "seed", "status", "error", "started_at", "duration_sec"):
+    for name in ("run_name", "plan_key", "sweep_id", "repeat", "status", "error", "started_at", "duration_sec"):
+        setattr(row, name, getattr(sidecar, name))
+    for name in RunSeed._fields:
         setattr(row, name, getattr(sidecar, name))
     for name in ("engine", "engine_path", "engine_version", "engine_sha256", "engine_commit", "returncode", "attempts"):
         setattr(row, name, getattr(sidecar, name))
@@ -175,12 +179,18 @@ def _apply_stdout(row: LedgerRow, found: StdoutSummary) -> None:
     row.stdout_kill_tick = _held_by(INT64_MAX, found.kill_tick)
     row.stdout_risk_regime = found.risk_regime
     row.stdout_usable = found.has_summary and not found.non_finite
-    row.seed = _held_by(UINT64_MAX, found.seed) if row.seed is None else row.seed
+    _enter_seed(row, _held_by(UINT64_MAX, found.seed))
     row.ticks_requested = (
         _held_by(INT64_MAX, found.ticks_requested) if row.ticks_requested is None else row.ticks_requested
     )
     if row.engine is None and found.cfg_version:
         row.engine = "reference" if "reference" in found.cfg_version else "external"
+
+
+def _enter_seed(row: LedgerRow, seed: int | None) -> None:
+    """Enter a seed that others than the sidecar tell of; one that nobody here passed came about nobody knows how."""
+    if row.seed is None and seed is not None:
+        row.seed, row.seed_origin = seed, None
 
 
 def account(row: LedgerRow, ledger: Ledger) -> None:

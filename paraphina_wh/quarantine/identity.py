@@ -12,6 +12,7 @@ import msgspec
 
 from paraphina_wh.catalog import connect
 from paraphina_wh.engine.ending import NOTHING_ASKED, asked_of
+from paraphina_wh.engine.seeds import RunSeed
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.ingest.overlapped import stream_sha256
 from paraphina_wh.ingest.task import InPlace, Task
@@ -23,7 +24,7 @@ from paraphina_wh.warehouse import Warehouse
 
 _STRETCH: Final = re.compile(r"(.+)#s(\d+)", re.DOTALL)
 _FROM_SIDECAR: Final = (
-    *("run_name", "plan_key", "sweep_id", "profile", "label", "repeat", "seed", "engine", "engine_path"),
+    *("run_name", "plan_key", "sweep_id", "profile", "label", "repeat", *RunSeed._fields, "engine", "engine_path"),
     *("engine_version", "engine_sha256", "engine_commit", "started_at", "duration_sec", "returncode", "attempts"),
     *("status", "error"),
 )

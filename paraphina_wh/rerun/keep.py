@@ -12,6 +12,7 @@ import msgspec
 
 from paraphina_wh import commit
 from paraphina_wh.engine import EngineRunResult
+from paraphina_wh.engine.seeds import RunSeed
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.rerun.replay import Replay
 from paraphina_wh.sidecar import STDOUT_SUFFIX, Sidecar, sidecar_path, write_sidecar
@@ -99,7 +100,7 @@ def _sidecar(replay: Replay, result: EngineRunResult) -> Sidecar:
         label=row.label,
         labels=msgspec.json.decode(row.label_json or "{}"),
         repeat=row.repeat,
-        seed=row.seed,
+        **{name: getattr(row, name) for name in RunSeed._fields},
         ticks=row.ticks_requested,
         knobs=replay.knobs,
         engine=engine.kind,

@@ -30,6 +30,13 @@ CREATE OR REPLACE TEMP MACRO kill_of(text) AS
         WHEN number_of(text) BETWEEN 0 AND 1 THEN number_of(text)
     END;
 
+-- A whole number may stand as a float, as far as floats are exact: beyond that it may be another one by now.
+CREATE OR REPLACE TEMP MACRO whole_of(text) AS coalesce(
+    try_cast(regexp_extract(text, '^[0-9]+$') AS UBIGINT),
+    CASE WHEN number_of(text) BETWEEN 0 AND 9007199254740991 AND number_of(text) = floor(number_of(text))
+        THEN number_of(text)::UBIGINT END
+);
+
 CREATE OR REPLACE TEMP MACRO first_usable(options) AS list_filter(options, lambda o: o IS NOT NULL)[1];
 
 CREATE OR REPLACE TEMP TABLE dataset_lines AS
@@ -86,5 +93,17 @@ SELECT
     id_of(cell(names, texts, 'run_id')) AS run_id,
     cell(names, texts, 'experiment') AS experiment,
     cell(names, texts, 'engine') AS engine,
-    id_of(cell(names, texts, 'evidence_id')) AS evidence_id
+    id_of(cell(names, texts, 'evidence_id')) AS evidence_id,
+    try_cast(whole_of(cell(names, texts, 'seed')) AS UBIGINT) AS seed,
+    id_of(cell(names, texts, 'cfg_hash')) AS cfg_hash,
+    kill_of(cell(names, texts, 'truncated')) > 0 AS truncated,
+    try_cast(whole_of(cell(names, texts, 'ticks_requested')) AS BIGINT) AS ticks_requested,
+    id_of(cell(names, texts, 'config')) AS config,
+    CASE
+        WHEN cell(names, texts, 'seed_origin') IN ('drawn', 'listed', 'none') THEN cell(names, texts, 'seed_origin')
+    END AS seed_origin,
+    cell(names, texts, 'seed_key') AS seed_key,
+    try_cast(whole_of(cell(names, texts, 'seed_index')) AS BIGINT) AS seed_index,
+    try_cast(whole_of(cell(names, texts, 'seed_space')) AS BIGINT) AS seed_space,
+    try_cast(whole_of(cell(names, texts, 'seed_first')) AS BIGINT) AS seed_first
 FROM cells;
