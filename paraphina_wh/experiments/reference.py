@@ -30,7 +30,8 @@ What is wrong in a file is answered with file, line and key. The JSON Schema is
 [schema/experiment.schema.json](schema/experiment.schema.json), for editors that check while typing.
 
 - A run is its label: profile, every swept variable, repeat. Editing the grid runs only what is new.
-- Repeats get seeds of their own, so that they are evidence; `seed = "none"` makes them identical copies.
+- Repeats get drawn seeds of their own, so that they are evidence; `seed = "none"` makes them identical copies
+  ([sweeps.md](sweeps.md), seeds).
 - Nothing but the knobs of the file reaches the engine: `PARAPHINA_*` variables of the shell do not.
 - Labels of runs with telemetry are shared by all experiments of a warehouse: begin `run_name` with the experiment.
 """

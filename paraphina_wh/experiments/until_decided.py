@@ -150,7 +150,7 @@ def _check(options: RunOptions) -> None:
             "choose another --label-prefix and another --seed",
             exit_code=2,
         )
-    if str(options.seed).lower() == "none":
+    if options.seed is not None and str(options.seed).lower() == "none":
         raise WarehouseError(
             "without seeds all runs are copies of one", "name an order of seeds with --seed", exit_code=2
         )
