@@ -137,7 +137,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
 
 
 def one_each(engine: str | Path) -> list[str | Path]:
-    return ["--engine", engine, "--ticks", str(TICKS), "--runs-per-profile", "1"]
+    return ["--engine", engine, "--ticks", str(TICKS), "--runs-per-profile", "1", "--seed-start", "1"]
 
 
 def in_root(root: Path, *arguments: str | Path) -> None:
