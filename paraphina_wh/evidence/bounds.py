@@ -118,6 +118,32 @@ def quantile(low: Values, high: Values, q: float, value_range: tuple[float, floa
     )
 
 
+def runs_that_prove_few(hits: Values, further: int, budget: float, space: int, level: float) -> int | None:
+    """Return after how many runs a share of hits is proved within its budget when none of the further ones is a hit.
+
+    None when that takes more than so many further runs. With all seeds run the answer is exact, so the space suffices.
+    """
+    allowed = math.floor(budget * space * (1 + 1e-12))
+    path = np.concatenate([hits, np.zeros(min(further, space - hits.size))])
+    needed = _first(_evidence_of_at_most(path, allowed, space), 1 - level) if allowed < space else 1
+    return needed or (space if path.size == space and path.sum() <= allowed else None)
+
+
+def runs_that_prove_mean(
+    values: Values, further: int, budget: float, value_range: tuple[float, float], space: int, level: float
+) -> int | None:
+    """Return after how many runs a mean is proved above its budget when the further runs repeat those there are.
+
+    None when that takes more than so many further runs. For a mean below a budget, mirror values, budget and range.
+    """
+    start, end = value_range
+    width, runs = end - start, min(values.size + further, space)
+    if not values.size or runs <= values.size:
+        return None
+    path = np.resize((values - start) / width, runs)
+    return _first(_evidence_of_mean_above(path, (budget - start) / width, space), 1 - level)
+
+
 def _exact(lower: float, upper: float, *, p_above: bool, p_below: bool) -> Known:
     """Return what all seeds together say: nothing is left to chance, only runs that failed may be unknown."""
     return Known(float(lower), float(upper), 0.0 if p_above else 1.0, 0.0 if p_below else 1.0)
@@ -131,17 +157,19 @@ def _p_at_least(hits: Values, seeds: int, space: int) -> float:
         return 1.0
     wealth, seen, runs = _wealth_of_share(hits, seeds - 1, space)
     # Elsewhere another number of hits, allowed by the null too, would explain the runs better.
-    return _p(wealth, seen * (space + 1) >= (seeds - 1) * runs)
+    return _p(np.where(seen * (space + 1) >= (seeds - 1) * runs, wealth, -np.inf))
 
 
 def _p_at_most(hits: Values, seeds: int, space: int) -> float:
     """Return the p-value against: more than so many seeds of the space are hits."""
     if seeds >= space:
         return 0.0
-    if seeds < 0:
-        return 1.0
+    return 1.0 if seeds < 0 else _p(_evidence_of_at_most(hits, seeds, space))
+
+
+def _evidence_of_at_most(hits: Values, seeds: int, space: int) -> Values:
     wealth, seen, runs = _wealth_of_share(hits, seeds + 1, space)
-    return _p(wealth, seen * (space + 1) < (seeds + 2) * runs)
+    return np.where(seen * (space + 1) < (seeds + 2) * runs, wealth, -np.inf)
 
 
 def _wealth_of_share(hits: Values, seeds: int, space: int) -> tuple[Values, Values, Values]:
@@ -160,8 +188,11 @@ def _p_mean_above(values: Values, null: float, space: int) -> float:
     """Return the p-value against: the mean of values in [0, 1] over the whole space is below the null."""
     if null <= 0:
         return 0.0
-    if null >= 1:
-        return 1.0
+    return 1.0 if null >= 1 else _p(_evidence_of_mean_above(values, null, space))
+
+
+def _evidence_of_mean_above(values: Values, null: float, space: int) -> Values:
+    """Return the logarithm of the wealth after each value."""
     before = np.arange(values.size, dtype=float)
     earlier = np.cumsum(values) - values
     left = (null * space - earlier) / (space - before)
@@ -173,7 +204,7 @@ def _p_mean_above(values: Values, null: float, space: int) -> float:
     stake = np.where(left < 1, np.clip(edge / (variance + edge * edge), 0, _MOST_STAKED / fair), 0)
     step = np.log1p(stake * (values - fair))
     # The runs seen add up to more than the null allows for the whole space.
-    return _p(np.cumsum(np.where(left < -_ROUNDING * space, np.inf, step)))
+    return np.cumsum(np.where(left < -_ROUNDING * space, np.inf, step))
 
 
 def _largest_mean(values: Values, budget: float, space: int, alpha: float) -> float:
@@ -195,8 +226,12 @@ def _largest(holds: Callable[[int], bool], low: int, high: int) -> int:
     return low
 
 
-def _p(wealth: Values, counts: NDArray[np.bool_] | None = None) -> float:
-    """Return the p-value of the largest wealth ever, of the moments that count."""
-    if counts is not None:
-        wealth = wealth[counts]
+def _p(wealth: Values) -> float:
+    """Return the p-value of the largest wealth ever, given its logarithm after each run."""
     return math.exp(-max(0.0, float(wealth.max()))) if wealth.size else 1.0
+
+
+def _first(wealth: Values, alpha: float) -> int | None:
+    """Return after how many runs the wealth suffices, None when it never does."""
+    suffices = wealth >= -math.log(alpha)
+    return int(suffices.argmax()) + 1 if suffices.any() else None
