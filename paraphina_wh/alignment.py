@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
 from paraphina_wh.datasets import dataset_file, read_dataset
-from paraphina_wh.datasets.read import check_columns, count_reference_runs, count_skipped, keep_runs, set_level
-from paraphina_wh.evidence import BUDGETS, check_level
+from paraphina_wh.datasets.read import check_columns, count_reference_runs, count_skipped, keep_runs
+from paraphina_wh.evidence import BUDGETS, Budget, check_level, level_of_family
+from paraphina_wh.evidence.sample import EVERYTHING, Choice
+from paraphina_wh.evidence.verdicts import judge
 from paraphina_wh.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ Gate = Literal["points", "evidence", "strict"]
 # The columns that both frames of an alignment begin with.
 TIER_COLUMNS: Final = ("risk_tier", "n_runs", "budget_max_kill_prob", "budget_max_dd_abs", "budget_min_final_pnl_mean")
 _LAST_CONTRACT_COLUMN: Final = "emp_score"
-_CLOSES: Final = {"evidence": ("fail",), "strict": ("fail", "undecided")}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Alignment:
     """The view `alignment` of one dataset file, one row per risk tier in the order conservative, balanced, aggressive.
 
     frame: the 15 columns of the contract: point estimates, every line counted.
-    evidence: risk_tier, n_runs, the budgets, then bounds and verdicts; identical repeats counted once.
+    evidence: risk_tier, n_runs, the budgets, then bounds and verdicts, one seed counted once.
     skipped_lines: lines that are no runs; blank ones are not counted.
     reference_runs: runs of the reference engine, which are no evidence about the real one.
     """
@@ -58,6 +59,15 @@ class Alignment:
         ]
 
     @property
+    def unproved(self) -> list[str]:
+        """Return tier and budget of every ok column that is True without the verdict pass."""
+        return [
+            f"{row['risk_tier']} {budget.name}"
+            for row, budget in self._budgets(self.combined)
+            if row[f"emp_{budget.key}_ok"] and row[f"{budget.key}_verdict"] != "pass"
+        ]
+
+    @property
     def decided(self) -> bool:
         """Tell whether every budget of every tier has the verdict pass or fail."""
         return not any("undecided" in tier for tier in self.evidence.select(pl.col("^.*_verdict$")).iter_rows())
@@ -65,25 +75,34 @@ class Alignment:
     def objections(self, gate: Gate) -> list[str]:
         """Return what keeps a gate shut, a phrase for each tier and budget; an empty list opens it.
 
-        points: an ok column of the contract is not True. evidence: a verdict is fail, or no tier has runs, which
-        would leave nothing to judge. strict: a verdict is fail or undecided.
+        points: an ok column of the contract is not True. evidence: a budget is proved broken at the level of all
+        budgets together, or no tier has runs, which would leave nothing to judge. strict: a budget is not proved kept;
+        that one is wrongly, and the gate open, has a chance of at most 1 - level, since all must be.
         """
         if gate == "points":
-            return self._phrases(
-                self.frame, "emp_{}_ok", (False, None), {False: "not within budget", None: "not measured"}
-            )
+            words = {False: "not within budget", None: "not measured"}
+            return [
+                f"{row['risk_tier']}: {budget.name} {words[ok]}"
+                for row, budget in self._budgets(self.frame)
+                if (ok := row[f"emp_{budget.key}_ok"]) in words
+            ]
         if not self.evidence["n_runs"].sum():
             return ["no tier has runs"]
-        return self._phrases(self.evidence, "{}_verdict", _CLOSES[gate], {})
+        return [
+            f"{row['risk_tier']}: {budget.name} {row[f'{budget.key}_verdict']}: {row[f'{budget.key}_reason']}"
+            for row, budget in self._budgets(self.evidence)
+            if self._is_objection(gate, row, budget)
+        ]
+
+    def _is_objection(self, gate: Gate, row: dict[str, Any], budget: Budget) -> bool:
+        if gate == "strict":
+            return bool(row[f"{budget.key}_verdict"] != "pass")
+        alpha = 1 - level_of_family(row["level"], len(self.evidence))
+        return bool(row[f"{budget.key}_verdict"] == "fail" and row[f"{budget.key}_p_broken"] <= alpha)
 
     @staticmethod
-    def _phrases(frame: pl.DataFrame, column: str, closing: Sequence[object], words: dict[object, str]) -> list[str]:
-        return [
-            f"{row['risk_tier']}: {budget.name} {words.get(verdict, verdict)}"
-            for row in frame.iter_rows(named=True)
-            for budget in BUDGETS
-            if (verdict := row[column.format(budget.key)]) in closing
-        ]
+    def _budgets(frame: pl.DataFrame) -> list[tuple[dict[str, Any], Budget]]:
+        return [(row, budget) for row in frame.iter_rows(named=True) for budget in BUDGETS]
 
 
 def align(
@@ -92,6 +111,7 @@ def align(
     *,
     level: float | None = None,
     run_ids: Sequence[str] | None = None,
+    choice: Choice = EVERYTHING,
 ) -> Alignment:
     """Compare the runs of a dataset file with the risk budgets; see sql/55_evidence.sql, sql/56_alignment.sql.
 
@@ -99,20 +119,20 @@ def align(
     not asked for, unlike in the summary: the smallest record that other tools write has none.
 
     level: one-sided confidence level of the bounds; None is that of the view `evidence_settings`.
-    run_ids: only these runs of the file count; None is all of them.
-    Raises: WarehouseError when the file is missing or the level is none (exit code 2), when the file holds no runs,
-    names a column nowhere, or was edited.
+    run_ids: only these runs of the file count; None is all of them. choice: of a configuration, and whether runs are
+    taken for independent whose seeds were not drawn.
+    Raises: WarehouseError when the file is missing, the level or a configuration is none (exit code 2), when the file
+    holds no runs, names a column nowhere, or was edited.
     """
     if level is not None:
         check_level(level)
     file = dataset_file(warehouse, dataset)
     with read_dataset(file, warehouse) as connection:
         check_columns(connection, file)
-        if level is not None:
-            set_level(connection, level)
         skipped = count_skipped(connection, "is_run")
         if run_ids is not None:
             keep_runs(connection, run_ids)
+        judge(connection, choice, level)
         frame, evidence = _tables(connection)
         return Alignment(file, frame, evidence, skipped, count_reference_runs(connection))
 

@@ -151,7 +151,12 @@ def _ranking_block(runs: pl.DataFrame) -> list[str]:
         f" {_number(row['max_drawdown'], 10)} {_number(row['utility'], 10)} {_KILLED[row['killed']]:>5}"
         for row in runs.iter_rows(named=True)
     )
-    return [f"=== Top {len(runs)} runs by utility (pnl - 0.5 * dd) ===", header, "-" * len(header), *rows]
+    return [
+        f"=== Top {len(runs)} runs by utility (pnl - 0.5 * dd; kills do not count: last column) ===",
+        header,
+        "-" * len(header),
+        *rows,
+    ]
 
 
 def _cut(text: str | None, width: int) -> str:

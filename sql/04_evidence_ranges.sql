@@ -10,7 +10,7 @@
 --   risk_tier             | -         | tier, named as its profile
 --   worst_drawdown_usd    | usd       | no run has a deeper drawdown: ten budgets
 --   worst_pnl_usd         | usd       | no run ends with a lower final PnL: a loss of one and a half loss limits of the engine
---   best_pnl_usd          | usd       | no run ends with a higher one: as far from 0 as the worst
+--   best_pnl_usd          | usd       | no run ends with a higher one: two and a half loss limits
 --   margin_pnl_usd        | usd       | a mean final PnL that is lower by less is not worse: 5 % of the loss limit
 --   margin_drawdown_usd   | usd       | a mean drawdown that is deeper by less is not worse: 10 % of its budget
 --   margin_kill_prob      | frac      | a kill probability higher by less is not worse: a quarter of its budget, at least 0.005
@@ -19,7 +19,7 @@ SELECT
     t.risk_tier,
     10 * t.max_drawdown_abs AS worst_drawdown_usd,
     -1.5e0 * p.daily_loss_limit AS worst_pnl_usd,
-    1.5e0 * p.daily_loss_limit AS best_pnl_usd,
+    2.5e0 * p.daily_loss_limit AS best_pnl_usd,
     0.05e0 * p.daily_loss_limit AS margin_pnl_usd,
     0.1e0 * t.max_drawdown_abs AS margin_drawdown_usd,
     greatest(0.005e0, 0.25e0 * t.max_kill_prob) AS margin_kill_prob

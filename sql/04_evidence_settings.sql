@@ -4,6 +4,5 @@
 --
 -- Columns:
 --   level                 | frac      | confidence level of each one-sided bound, above 0.5 and below 1
---   min_runs              | count     | independent runs below which the mean of a metric gets no verdict
 CREATE OR REPLACE VIEW evidence_settings AS
-SELECT 0.95e0 AS level, 10 AS min_runs;
+SELECT 0.95e0 AS level;

@@ -75,10 +75,14 @@ SELECT
     CASE WHEN measured THEN max_drawdown_abs - dd END AS emp_dd_margin,
     CASE WHEN measured THEN pnl - min_final_pnl_mean END AS emp_pnl_margin,
     CASE WHEN measured THEN pnl - (lambda_dd * dd + lambda_kill * kill) END AS emp_score,
-    e.n_independent, e.kill_n, e.kills, e.kill_prob, e.kill_lower, e.kill_upper, e.kill_verdict,
-    e.pnl_n, e.pnl_mean, e.pnl_lower, e.pnl_upper, e.pnl_verdict,
-    e.dd_n, e.dd_mean, e.dd_lower, e.dd_upper, e.dd_verdict,
-    e.level, e.kill_free_runs_needed, e.pnl_runs_needed, e.dd_runs_needed
+    e.n_independent, e.n_missing, e.engine, e.config, e.n_configs, e.basis, e.seed_key, e.seed_space,
+    e.kill_n, e.kills, e.kill_prob, e.kill_lower, e.kill_upper, e.kill_p_kept, e.kill_p_broken, e.kill_verdict,
+    e.kill_reason,
+    e.pnl_n, e.pnl_mean, e.pnl_lower, e.pnl_upper, e.pnl_p_kept, e.pnl_p_broken, e.pnl_verdict, e.pnl_reason,
+    e.dd_n, e.dd_mean, e.dd_lower, e.dd_upper, e.dd_p_kept, e.dd_p_broken, e.dd_verdict, e.dd_reason,
+    e.dd_q95, e.dd_q95_lower, e.dd_q95_upper, e.dd_cvar95, e.dd_cvar95_lower, e.dd_cvar95_upper,
+    e.level, e.kill_free_runs_needed, e.pnl_runs_needed, e.dd_runs_needed,
+    e.worst_drawdown_usd, e.worst_pnl_usd, e.best_pnl_usd
 FROM compared c
-JOIN evidence e ON e.dataset = c.dataset AND e.risk_tier = c.risk_tier
+LEFT JOIN evidence e ON e.dataset = c.dataset AND e.risk_tier = c.risk_tier
 ORDER BY c.dataset, c.tier_order;

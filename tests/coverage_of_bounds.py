@@ -1,142 +1,118 @@
-"""How often the bounds of the view `evidence` hold, found by simulation through the view itself.
+"""How often a verdict is wrong: budgets set at the true value, seeds drawn by key, a look after every run.
 
-`python -m tests.coverage_of_bounds 20000` prints the table of docs/evidence.md. Trials are datasets, so that one query
-answers thousands of them; each tier draws from another distribution.
+`python -m tests.coverage_of_bounds` prints the tables of docs/evidence.md; it takes some minutes. A pass of a budget
+that is the true value counts as wrong, and so does a fail: nothing could be closer to the edge.
 """
 
 from __future__ import annotations
 
+import csv
+import math
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import duckdb
 import numpy as np
-import polars as pl
+from numpy.typing import NDArray
 
-from paraphina_wh.catalog import macros_sql, view_sql
-from paraphina_wh.evidence import Look, looks, min_runs
+from paraphina_wh.engine.seeds import seeds_of
+from paraphina_wh.evidence.bounds import ENDLESS, p_of_mean, p_of_share, runs_that_prove_few
+from tests.conftest import RECORDED
 
-VIEWS = ("independent_runs", "kill_evidence", "mean_evidence", "evidence")
-TIERS = ("conservative", "balanced", "aggressive")
-KILL_BUDGETS = (0.01, 0.05, 0.15)
-DRAWDOWN_BUDGETS = (2000.0, 4000.0, 8000.0)
-PNL_BUDGETS = (0.0, 0.0, -500.0)
-Sample = dict[str, np.ndarray]
-Size = tuple[int, int]
-
-
-def _normal(rng: np.random.Generator, size: Size) -> np.ndarray:
-    return 1 + 0.1 * rng.standard_normal(size)
+Values = NDArray[np.float64]
+SPACE = 10_000
+ALPHA = 0.05
+# Of the tier balanced: sql/04_evidence_ranges.sql.
+DRAWDOWN_RANGE, PNL_RANGE = (0.0, 40_000.0), (-7_500.0, 12_500.0)
 
 
-def _exponential(rng: np.random.Generator, size: Size) -> np.ndarray:
-    return rng.exponential(size=size)
+class Metric(NamedTuple):
+    """The values of all seeds. ends: the stated range; None for kills, 0 or 1."""
+
+    population: str
+    name: str
+    values: Values
+    ends: tuple[float, float] | None
 
 
-def _lognormal(rng: np.random.Generator, size: Size) -> np.ndarray:
-    return np.exp(0.5 * rng.standard_normal(size) - 0.125)
-
-
-# What drawdowns may look like, positive and of mean 1: a tier draws from each.
-DRAWS = (_normal, _exponential, _lognormal)
-
-
-def draw(trials: int, n: int, seed: int) -> dict[str, Sample]:
-    """Return per tier and column n runs of each trial, every true value exactly on its budget.
-
-    The drawdown has its tail to the right; the PnL is the mirror image of such a draw, its tail to the left.
-    """
-    rng = np.random.default_rng(seed)
-    size = (trials, n)
-    return {
-        tier: {
-            "kill_prob": (rng.random(size) < kill).astype(float),
-            "max_drawdown": drawdown * values(rng, size),
-            "final_pnl": pnl + 1000 * (1 - values(rng, size)),
-        }
-        for tier, kill, drawdown, pnl, values in zip(
-            TIERS, KILL_BUDGETS, DRAWDOWN_BUDGETS, PNL_BUDGETS, DRAWS, strict=True
+def metrics() -> Iterator[Metric]:
+    """Yield what the real engine gives for each of its seeds, where that was recorded, and made-up populations."""
+    folder = Path(RECORDED or Path(__file__).parents[2] / "shared" / "recorded") / "seed_population"
+    for file in sorted(folder.glob("*.csv")):
+        with file.open() as lines:
+            rows = list(csv.DictReader(lines))
+        kills, pnl, drawdown = (
+            np.array([float(row[name]) for row in rows]) for name in ("kill_switch", "final_pnl", "max_drawdown")
         )
-    }
+        yield Metric(file.stem, "kills", kills, None)
+        yield Metric(file.stem, "final PnL", pnl, PNL_RANGE)
+        yield Metric(file.stem, "drawdown", drawdown, DRAWDOWN_RANGE)
+        # No range could be narrower, and no bet larger.
+        for name, values in (("final PnL", pnl), ("drawdown", drawdown)):
+            yield Metric(file.stem, f"{name}, range as narrow as it is", values, (values.min(), values.max()))
+    for name, draw in DRAWS.items():
+        shape = draw(np.random.default_rng(1))
+        yield Metric(name, "drawdown", np.clip(4000 * shape, *DRAWDOWN_RANGE), DRAWDOWN_RANGE)
+        yield Metric(name, "final PnL", np.clip(1000 * (1 - shape), *PNL_RANGE), PNL_RANGE)
 
 
-VERDICTS = "SELECT * FROM evidence"
-WITH_DRAWDOWNS = """
-SELECT e.*, m.n, m.std, m.t
-FROM evidence e JOIN mean_evidence m ON m.dataset = e.dataset AND m.risk_tier = e.risk_tier AND m.metric = 'drawdown'
-"""
+def _catastrophes(share: float) -> Callable[[np.random.Generator], Values]:
+    """Return runs that cost little, but for some that cost the worst there is, and a mean of 1."""
+    return lambda rng: np.where(rng.permutation(SPACE) < share * SPACE, 10.0, max(0.0, 1 - 10 * share) / (1 - share))
 
 
-def evidence_of(samples: dict[str, Sample], level: float, query: str = VERDICTS) -> pl.DataFrame:
-    """Return what the views say to a query, datasets named by their trial."""
-    with duckdb.connect() as connection:
-        connection.execute(macros_sql() + view_sql("risk_tiers", Path()))
-        connection.execute("CREATE TABLE evidence_settings AS SELECT $1::DOUBLE AS level, 10 AS min_runs", [level])
-        rows = pl.concat(_rows(tier, sample) for tier, sample in samples.items())
-        connection.register("drawn", rows.to_arrow())
-        connection.execute(
-            "CREATE TABLE dataset_rows AS SELECT *, true AS is_run, NULL::DOUBLE AS max_pnl, NULL::DOUBLE AS min_pnl,"
-            " NULL::BIGINT AS num_ticks, NULL::VARCHAR AS evidence_id FROM drawn"
-        )
-        for name in VIEWS:
-            connection.execute(view_sql(name, Path()))
-        found: pl.DataFrame = connection.sql(query).pl()
-    return found
+# All seeds of a made-up engine, about 1 in the mean.
+DRAWS: dict[str, Callable[[np.random.Generator], Values]] = {
+    "exponential": lambda rng: rng.exponential(size=SPACE),
+    "lognormal 1": lambda rng: np.exp(rng.standard_normal(SPACE) - 0.5),
+    "lognormal 1.5": lambda rng: np.exp(1.5 * rng.standard_normal(SPACE) - 1.125),
+    "Pareto 2.5": lambda rng: 0.6 * (1 + rng.pareto(2.5, SPACE)),
+    "1 % catastrophes": _catastrophes(0.01),
+    "5 % catastrophes": _catastrophes(0.05),
+    "10 % catastrophes": _catastrophes(0.10),
+}
 
 
-def _rows(tier: str, sample: Sample) -> pl.DataFrame:
-    trials, n = sample["final_pnl"].shape
-    cells = {name: values.ravel() for name, values in sample.items()}
-    numbers = {"dataset": np.repeat(np.arange(trials), n), "line_no": np.tile(np.arange(n), trials)}
-    return pl.DataFrame(numbers | cells).with_columns(pl.col("dataset").cast(pl.String), profile=pl.lit(tier))
+def wrong(metric: Metric, orders: list[NDArray[np.int64]]) -> tuple[int, int]:
+    """Return with how many orders some look, of all but the last, proves the true value exceeded, and undercut.
 
-
-def coverage(trials: int, n: int, *, seed: int, level: float = 0.95) -> pl.DataFrame:
-    """Return one row per tier: how often each bound holds, and how wide it is.
-
-    Columns: risk_tier, n; `kill_upper`, `kill_lower`, `dd_upper`, `dd_lower`, `pnl_lower`, `pnl_upper`: shares of
-    trials in which the bound holds; `plain_dd_upper`: the same for Student's t alone; `dd_width`: mean distance of
-    dd_upper from the mean, relative to the distance that someone would need who knows the distribution.
+    The p-value of so many runs is that of the best look at them or fewer.
     """
-    samples = draw(trials, n, seed)
-    oracle = {
-        tier: float(np.quantile(budget - samples[tier]["max_drawdown"].mean(axis=1), level))
-        for tier, budget in zip(TIERS, DRAWDOWN_BUDGETS, strict=True)
-    }
-    truth = pl.DataFrame(
-        {"risk_tier": TIERS, "kill": KILL_BUDGETS, "dd": DRAWDOWN_BUDGETS, "pnl": PNL_BUDGETS}
-        | {"oracle": [oracle[tier] for tier in TIERS]}
-    )
-    found = evidence_of(samples, level, WITH_DRAWDOWNS).join(truth, on="risk_tier", maintain_order="left")
-    return found.group_by("risk_tier", "n", maintain_order=True).agg(
-        *((pl.col(f"{name}_upper") >= pl.col(name)).mean().alias(f"{name}_upper") for name in ("kill", "dd", "pnl")),
-        *((pl.col(f"{name}_lower") <= pl.col(name)).mean().alias(f"{name}_lower") for name in ("kill", "dd", "pnl")),
-        plain_dd_upper=(pl.col("dd_mean") + pl.col("t") * pl.col("std") / pl.col("n").sqrt() >= pl.col("dd")).mean(),
-        dd_width=((pl.col("dd_upper") - pl.col("dd_mean")) / pl.col("oracle")).mean(),
-    )
+    exceeded = undercut = 0
+    truth = math.fsum(metric.values) / SPACE
+    for order in orders:
+        seen = metric.values[order[:-1]]
+        if metric.ends is None:
+            above, below = p_of_share(seen, seen, truth, SPACE)
+            # Above the true number of kills, and at it: one fewer would be as wrong as it gets.
+            below = p_of_share(seen, seen, truth - 1 / SPACE, SPACE)[1]
+        else:
+            above, below = p_of_mean(seen, seen, truth, metric.ends, SPACE)
+        exceeded, undercut = exceeded + (above <= ALPHA), undercut + (below <= ALPHA)
+    return exceeded, undercut
 
 
-def wrong_passes(trials: int, plan: list[Look], *, seed: int) -> pl.DataFrame:
-    """Return per tier the share of trials in which some look gives each budget a pass; every value is on its budget."""
-    whole = draw(trials, plan[-1].runs_per_profile, seed)
-    passes = [
-        evidence_of(
-            {
-                tier: {name: values[:, : look.runs_per_profile] for name, values in sample.items()}
-                for tier, sample in whole.items()
-            },
-            look.level,
-        ).select("dataset", "risk_tier", pl.col("^.*_verdict$") == "pass")
-        for look in plan
-    ]
-    ever = pl.concat(passes).group_by("dataset", "risk_tier").agg(pl.all().any())
-    return ever.group_by("risk_tier").agg(pl.col("^.*_verdict$").mean()).sort("risk_tier")
+def orders_of(keys: int) -> list[NDArray[np.int64]]:
+    """Return the orders that so many keys name."""
+    return [np.array(seeds_of(str(key), SPACE, 1, SPACE)) for key in range(1, keys + 1)]
+
+
+def main(keys: int = 1000) -> None:
+    """Print both tables, as Markdown."""
+    orders = orders_of(keys)
+    error = 100 * math.sqrt(ALPHA * (1 - ALPHA) / keys)
+    print(f"{keys} keys, a look after each of 9,999 runs; Monte Carlo error {error:.1f} %:\n")
+    print("| population | metric | true value | proved exceeded | proved undercut |\n|---|---|--:|--:|--:|")
+    for metric in metrics():
+        exceeded, undercut = (100 * count / keys for count in wrong(metric, orders))
+        truth = math.fsum(metric.values) / SPACE
+        print(f"| {metric.population} | {metric.name} | {truth:.6g} | {exceeded:.1f} % | {undercut:.1f} % |")
+    print("\n| budget | kill-free runs of 10,000 seeds | of endless seeds | textbook, one look |\n|--:|--:|--:|--:|")
+    for budget in (0.15, 0.05, 0.01):
+        few, many = (runs_that_prove_few(np.zeros(0), 20_000, budget, space, 0.95) for space in (SPACE, ENDLESS))
+        print(f"| {budget:.0%} | {few} | {many} | {math.ceil(math.log(ALPHA) / math.log(1 - budget))} |")
 
 
 if __name__ == "__main__":
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, float_precision=3, tbl_width_chars=140):
-        print(pl.concat(coverage(int(sys.argv[1]), n, seed=n) for n in (3, 5, 10, 20, 30, 50, 100)))
-        plan = looks(min_runs(), 64, 0.95)
-        print("passes that are wrong at any look of a plan, and with 95 % at each look instead")
-        print(wrong_passes(int(sys.argv[1]), plan, seed=4))
-        print(wrong_passes(int(sys.argv[1]), [Look(look.runs_per_profile, 0.95) for look in plan], seed=4))
+    main(*map(int, sys.argv[1:2]))

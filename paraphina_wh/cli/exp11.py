@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -24,6 +25,22 @@ gate_option = click.option(
 level_option = click.option(
     "--level", type=float, metavar="P", help="Confidence level of the one-sided bounds; by default 0.95."
 )
+
+
+def sample_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which runs are a sample of one another, and what to take them for."""
+    command = click.option(
+        "--assume-independent",
+        is_flag=True,
+        help="Give verdicts on seeds that were not drawn at random too; they are marked as assumed.",
+    )(command)
+    return click.option(
+        "--config",
+        "configs",
+        multiple=True,
+        metavar="ID|latest",
+        help="Where a tier has runs of several configurations: the one that counts. May be given for each tier.",
+    )(command)
 
 
 def holds(alignment: Alignment | None, gate: Gate = "points") -> bool:
@@ -80,17 +97,27 @@ def upright(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _print_evidence(alignment: Alignment) -> None:
-    from paraphina_wh.evidence import verdict_table
+    from paraphina_wh.evidence import level_of_family, verdict_table
 
-    level = 100 * alignment.evidence["level"][0]
-    click.echo(f"\n=== Evidence: one-sided bounds at {level:.6g} %, identical repeats counted once ===")
+    level = alignment.evidence["level"][0]
+    family = level_of_family(level, len(alignment.evidence))
+    unproved = alignment.unproved
+    if unproved:
+        click.echo(f"ok columns compare means, and prove nothing; not proved: {', '.join(unproved)}")
+    click.echo(f"\n=== Evidence: bounds at {100 * level:.6g} %, at every look, one seed counted once ===")
     print_frame(verdict_table(alignment.evidence))
+    click.echo(
+        f"Each verdict is wrong with a chance of at most {100 * (1 - level):.4g} %. Gate strict opens when all pass: "
+        f"wrongly with at most as much. Gate evidence shuts on a fail at {100 * family:.4g} %: wrongly with at most as "
+        "much for all budgets together."
+    )
 
 
 @click.command()
 @click.option("--dataset", type=click.Path(), metavar="FILE", help="Dataset file; by default the newest version.")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Folder for the CSVs; by default the contract's.")
 @level_option
+@sample_options
 @gate_option
 @format_option
 @examples(
@@ -103,6 +130,8 @@ def exp11(
     dataset: str | None,
     out_dir: Path | None,
     level: float | None,
+    configs: tuple[str, ...],
+    assume_independent: bool,
     gate: Gate | None,
     style: str,
 ) -> None:
@@ -111,9 +140,10 @@ def exp11(
     Writes exp11_alignment.csv, and exp11_evidence.csv with bounds and verdicts (pass, fail, undecided).
     """
     from paraphina_wh.alignment import align
+    from paraphina_wh.evidence.sample import Choice
     from paraphina_wh.export import evidence_beside, write_alignment
 
-    alignment = align(warehouse, dataset, level=level)
+    alignment = align(warehouse, dataset, level=level, choice=Choice(configs, assume_independent))
     path = write_alignment(warehouse, alignment, out_dir)
     mark_reference(alignment, style)
     print_alignment(alignment, style)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paraphina_wh.cli.exp11 import gate_option, holds, level_option, mark_reference, print_alignment
+from paraphina_wh.cli.exp11 import gate_option, holds, level_option, mark_reference, print_alignment, sample_options
 from paraphina_wh.cli.experiment import print_plan
 from paraphina_wh.cli.ingest import tell
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
@@ -41,6 +41,7 @@ _SPEC = find_experiment("exp13").spec
 @click.option("--until-decided", is_flag=True, help="Add runs until every budget has a verdict; needs --max-runs.")
 @click.option("--max-runs", type=click.IntRange(min=1), metavar="N", help="With --until-decided: most runs a profile.")
 @level_option
+@sample_options
 @gate_option
 @format_option
 @examples(
@@ -60,6 +61,8 @@ def exp13(
     until_decided: bool,
     max_runs: int | None,
     level: float | None,
+    configs: tuple[str, ...],
+    assume_independent: bool,
     gate: Gate | None,
     style: str,
     **options: Any,
@@ -69,9 +72,10 @@ def exp13(
     Runs every profile and repeat, takes the telemetry in, appends to the dataset, prints summary and alignment.
     Repeating the command resumes: finished runs are not run again. Exit code 1 when a run failed.
 
-    With --until-decided seeds are added in batches until the evidence of these runs decides every budget; --level holds
-    for all looks together.
+    With --until-decided runs are added in batches until the evidence of these runs decides every budget, or there are
+    --max-runs of each profile. The bounds hold at every look: stop, repeat with more, nothing is spent.
     """
+    from paraphina_wh.evidence.sample import Choice
     from paraphina_wh.experiments.exp13 import knobs_of_presets, run_exp13
     from paraphina_wh.experiments.planning import RunOptions
 
@@ -82,30 +86,30 @@ def exp13(
     if until_decided != (max_runs is not None):
         raise click.UsageError("--until-decided and --max-runs N go together")
     if dry_run and max_runs is not None:
-        _print_looks(session, max_runs, level or 0.95, style)
+        _print_needs(warehouse, session, max_runs, level or 0.95, style)
         return
     if dry_run:
         print_plan(warehouse, find_experiment("exp13"), session, style)
         return
     if max_runs is not None:
-        _until_decided(warehouse, session, max_runs, dataset, level or 0.95, allow_mixed, gate, style)
+        _until_decided(warehouse, session, max_runs, dataset, level, allow_mixed, gate, style)
         return
     with told_progress("exp13") as told:
-        made = run_exp13(warehouse, session, dataset, told, allow_mixed=allow_mixed, level=level)
+        choice = Choice(configs, assume_independent)
+        made = run_exp13(warehouse, session, dataset, told, allow_mixed=allow_mixed, level=level, choice=choice)
     _print_exp13(warehouse, made, style)
     if not made.session.complete or made.alignment is None or (gate and not holds(made.alignment, gate)):
         click.get_current_context().exit(1)
 
 
-def _print_looks(session: RunOptions, max_runs: int, level: float, style: str) -> None:
-    import polars as pl
+def _print_needs(warehouse: Warehouse, session: RunOptions, max_runs: int, level: float, style: str) -> None:
+    from paraphina_wh.experiments.until_decided import runs_to_decide
 
-    from paraphina_wh.experiments.until_decided import planned_looks
-
-    looks = planned_looks(session, max_runs, level)
-    rows = [(look.runs_per_profile, look.level) for look in looks]
-    print_frame(pl.DataFrame(rows, schema=["runs_per_profile", "level"], orient="row"), style)
-    notice(f"{len(looks)} looks at most, {100 * level:.6g} % over all of them together; nothing was run")
+    print_frame(runs_to_decide(warehouse, session, max_runs, level), style)
+    notice(
+        f"kill-free runs that prove each budget at {100 * level:.6g} %, a kill costs more; what the means take depends "
+        "on what the runs show, and each look says it; nothing was run"
+    )
 
 
 def _until_decided(
@@ -113,24 +117,22 @@ def _until_decided(
     session: RunOptions,
     max_runs: int,
     dataset: str | None,
-    level: float,
+    level: float | None,
     allow_mixed: bool,
     gate: Gate | None,
     style: str,
 ) -> None:
+    from paraphina_wh.evidence import verdict_table
     from paraphina_wh.experiments.until_decided import run_until_decided
 
     with told_progress("exp13") as told:
         done = run_until_decided(warehouse, session, max_runs, dataset, told, level=level, allow_mixed=allow_mixed)
     if style == "table":
         _print_exp13(warehouse, done.made, style)
-        click.echo(f"\n=== Verdicts of the looks at these runs, {100 * level:.6g} % over all looks together ===")
-    print_frame(done.verdicts, style)
-    notice(f"wrote {warehouse.relative(done.path)}")
-    shut = done.objections(gate) if gate in ("evidence", "strict") else []
-    for text in shut:
-        warn(f"gate {gate}: {text}")
-    if not done.complete or shut or (gate == "points" and not holds(done.made.alignment)):
+        click.echo("\n=== Verdicts on these runs alone ===")
+    print_frame(verdict_table(done.seen.evidence) if style == "table" and done.seen else done.verdicts, style)
+    notice(f"{done.looks} looks: {'all is decided' if done.is_decided else 'not all is decided'}")
+    if not done.complete or not done.seen or (gate and not holds(done.seen, gate)):
         click.get_current_context().exit(1)
 
 

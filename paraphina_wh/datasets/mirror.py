@@ -13,6 +13,8 @@ from paraphina_wh.datasets.files import dataset_name
 from paraphina_wh.datasets.held import check_name, check_unchanged, held_of
 from paraphina_wh.datasets.lines import load_lines
 from paraphina_wh.datasets.locked import LockedFile, locked
+from paraphina_wh.datasets.read import rows_of
+from paraphina_wh.evidence.verdicts import judge
 from paraphina_wh.records import Record, SourceRun
 from paraphina_wh.warehouse import Warehouse, new_batch, sql_text
 
@@ -79,8 +81,19 @@ def take_in(
         first_byte=held.next_byte,
         prefix_sha256=made_of.sha256,
     )
+    _judge(connection, dataset.read_from(0)[: held.next_byte + len(content)], file)
     _publish_lines(warehouse, connection, made_of)
     return Mirrored(file, name, *_count(connection, held.line_no), already_there=held.line_no)
+
+
+def _judge(connection: DuckDBPyConnection, content: bytes, file: Path) -> None:
+    """Put on the last of the new lines what all lines of the file prove, for the view `evidence`."""
+    with rows_of(content, file) as whole:
+        judge(whole)
+        [(evidence,)] = whole.execute("SELECT max_by(evidence, line_no) FROM dataset_lines").fetchall()
+    connection.execute(
+        "UPDATE dataset_lines SET evidence = ? WHERE line_no = (SELECT max(line_no) FROM dataset_lines)", [evidence]
+    )
 
 
 def _count(connection: DuckDBPyConnection, last_held: int) -> tuple[int, int, int]:

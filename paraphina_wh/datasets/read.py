@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _VIEWS = (
-    *("risk_tiers", "evidence_settings", "research_summary", "run_ranking"),
-    *("independent_runs", "kill_evidence", "mean_evidence", "evidence", "alignment"),
+    *("risk_tiers", "engine_presets", "evidence_ranges", "evidence_settings", "research_summary", "run_ranking"),
+    *("evidence_units", "evidence", "alignment"),
 )
 
 EMPTY: Final = "`paraphina-wh export dataset` appends the runs of the warehouse, `paraphina-wh run exp13` makes some"
@@ -37,7 +37,13 @@ def read_dataset(file: Path, warehouse: Warehouse | None = None) -> Iterator[Duc
     warehouse: what holds the lines that the file must still have; None takes the file as it is.
     Raises: WarehouseError when the file cannot be read (exit code 2), or was edited.
     """
-    content = read_content(file, warehouse)
+    with rows_of(read_content(file, warehouse), file) as connection:
+        yield connection
+
+
+@contextmanager
+def rows_of(content: bytes, file: Path) -> Iterator[DuckDBPyConnection]:
+    """Open the connection of `read_dataset` for what is known to be the content of a file."""
     with scratch_database(threads=1, prepared=_views_over_no_lines()) as connection:
         load_lines(connection, content, str(file))
         connection.execute(
@@ -51,15 +57,6 @@ def read_dataset(file: Path, warehouse: Warehouse | None = None) -> Iterator[Duc
 def _views_over_no_lines() -> tuple[str, ...]:
     no_lines = zero_rows({"dataset": "VARCHAR", **COLUMNS})
     return macros_sql(), f"CREATE VIEW dataset_rows AS {no_lines}", *(view_sql(name, Path()) for name in _VIEWS)
-
-
-def set_level(connection: DuckDBPyConnection, level: float) -> None:
-    """Let the views on evidence answer for another confidence level than that of the view `evidence_settings`."""
-    connection.execute(
-        "CREATE TABLE chosen_settings AS SELECT * REPLACE ($level::DOUBLE AS level) FROM evidence_settings",
-        {"level": level},
-    )
-    connection.execute("CREATE OR REPLACE VIEW evidence_settings AS FROM chosen_settings")
 
 
 def keep_runs(connection: DuckDBPyConnection, run_ids: Sequence[str]) -> None:

@@ -59,18 +59,26 @@ def share(low: Values, high: Values, budget: float, space: int, level: float) ->
 
     low, high: 0 or 1 for each run, in the order of the draw. p_above is of a share above the budget, not at it.
     """
+    p_above, p_below = p_of_share(low, high, budget, space)
     if low.size == space:
-        return _exact(low.mean(), high.mean(), p_above=low.mean() > budget, p_below=high.mean() <= budget)
+        return Known(float(low.mean()), float(high.mean()), p_above, p_below)
     alpha = 1 - level
-    allowed = math.floor(budget * space * (1 + 1e-12))
     fewest = _largest(lambda seeds: _p_at_least(low, seeds, space) <= alpha, 0, space)
     others = _largest(lambda seeds: _p_at_most(high, space - seeds, space) <= alpha, 0, space)
     return Known(
         lower=fewest / space,
         upper=(space - others) / space,
-        p_above=_p_at_least(low, allowed + 1, space),
-        p_below=_p_at_most(high, allowed, space),
+        p_above=p_above,
+        p_below=p_below,
     )
+
+
+def p_of_share(low: Values, high: Values, budget: float, space: int) -> tuple[float, float]:
+    """Return p_above and p_below of `share`."""
+    if low.size == space:
+        return _p_of_fact(low.mean() > budget), _p_of_fact(high.mean() <= budget)
+    allowed = math.floor(budget * space * (1 + 1e-12))
+    return _p_at_least(low, allowed + 1, space), _p_at_most(high, allowed, space)
 
 
 def mean(low: Values, high: Values, budget: float, value_range: tuple[float, float], space: int, level: float) -> Known:
@@ -79,9 +87,9 @@ def mean(low: Values, high: Values, budget: float, value_range: tuple[float, flo
     low, high: one value for each run, in the order of the draw, within the range.
     """
     start, end = value_range
+    p_above, p_below = p_of_mean(low, high, budget, value_range, space)
     if low.size == space:
-        least, most = math.fsum(low) / space, math.fsum(high) / space
-        return _exact(least, most, p_above=least >= budget, p_below=most <= budget)
+        return Known(math.fsum(low) / space, math.fsum(high) / space, p_above, p_below)
     width = end - start
     below, above = (low - start) / width, (end - high) / width
     limit = (budget - start) / width
@@ -90,17 +98,29 @@ def mean(low: Values, high: Values, budget: float, value_range: tuple[float, flo
     return Known(
         lower=start + width * lower,
         upper=end - width * upper,
-        p_above=_p_mean_above(below, limit, space),
-        p_below=_p_mean_above(above, 1 - limit, space),
+        p_above=p_above,
+        p_below=p_below,
     )
+
+
+def p_of_mean(
+    low: Values, high: Values, budget: float, value_range: tuple[float, float], space: int
+) -> tuple[float, float]:
+    """Return p_above and p_below of `mean`."""
+    if low.size == space:
+        return _p_of_fact(math.fsum(low) / space >= budget), _p_of_fact(math.fsum(high) / space <= budget)
+    start, end = value_range
+    width = end - start
+    limit = (budget - start) / width
+    return _p_mean_above((low - start) / width, limit, space), _p_mean_above((end - high) / width, 1 - limit, space)
 
 
 def quantile(low: Values, high: Values, q: float, value_range: tuple[float, float], space: int, level: float) -> Known:
     """Return bounds of the q-quantile over all seeds; the p-values are those of the range, 1."""
     start, end = value_range
     if low.size == space:
-        ends = (float(np.quantile(values, q, method="inverted_cdf")) for values in (low, high))
-        return _exact(*ends, p_above=False, p_below=False)
+        least, most = (float(np.quantile(values, q, method="inverted_cdf")) for values in (low, high))
+        return Known(least, most, 1.0, 1.0)
     beyond = math.floor((1 - q) * space * (1 + 1e-12))
     alpha = 1 - level
     ups, downs = np.unique(high), np.unique(low)
@@ -144,9 +164,9 @@ def runs_that_prove_mean(
     return _first(_evidence_of_mean_above(path, (budget - start) / width, space), 1 - level)
 
 
-def _exact(lower: float, upper: float, *, p_above: bool, p_below: bool) -> Known:
-    """Return what all seeds together say: nothing is left to chance, only runs that failed may be unknown."""
-    return Known(float(lower), float(upper), 0.0 if p_above else 1.0, 0.0 if p_below else 1.0)
+def _p_of_fact(holds: bool) -> float:
+    """Return the p-value of what all seeds together say: nothing is left to chance."""
+    return 0.0 if holds else 1.0
 
 
 def _p_at_least(hits: Values, seeds: int, space: int) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.datasets import Appended, Selection, append_research_rows, check_engine_of, open_dataset
 from paraphina_wh.engine import find_engine
+from paraphina_wh.evidence.sample import EVERYTHING, Choice
 from paraphina_wh.experiments.planning import RunOptions
 from paraphina_wh.experiments.read import Experiment, find_experiment
 from paraphina_wh.experiments.runner import Progress, Session, run_grid
@@ -53,13 +54,14 @@ def run_exp13(
     experiment: Experiment | None = None,
     out_dir: Path | None = None,
     level: float | None = None,
+    choice: Choice = EVERYTHING,
     own_runs_only: bool = False,
 ) -> Exp13:
     """Run the telemetry harness and bring dataset, summary and alignment up to date.
 
     Summary and alignment cover the whole dataset file, rows of earlier sessions included.
     experiment: a variant of exp13. out_dir: for the alignment, by default the folder of the contract.
-    level: confidence level of its bounds. own_runs_only: it counts the runs of this grid alone.
+    level, choice: as `align` takes them. own_runs_only: it counts the runs of this grid alone.
     Raises: WarehouseError (exit code 2) before the first run when the plan cannot be run.
     """
     progress = progress or Progress()
@@ -73,6 +75,6 @@ def run_exp13(
     appended = append_research_rows(warehouse, file, selection=selection, allow_mixed=allow_mixed)
     if not (appended.appended or appended.already_there):
         return Exp13(session, appended)
-    alignment = align(warehouse, file, level=level, run_ids=session.run_ids if own_runs_only else None)
+    alignment = align(warehouse, file, level=level, run_ids=session.run_ids if own_runs_only else None, choice=choice)
     written = write_alignment(warehouse, alignment, out_dir)
     return Exp13(session, appended, summarise(warehouse, file), alignment, written)

@@ -105,5 +105,6 @@ SELECT
     cell(names, texts, 'seed_key') AS seed_key,
     try_cast(whole_of(cell(names, texts, 'seed_index')) AS BIGINT) AS seed_index,
     try_cast(whole_of(cell(names, texts, 'seed_space')) AS BIGINT) AS seed_space,
-    try_cast(whole_of(cell(names, texts, 'seed_first')) AS BIGINT) AS seed_first
+    try_cast(whole_of(cell(names, texts, 'seed_first')) AS BIGINT) AS seed_first,
+    NULL::VARCHAR AS evidence
 FROM cells;
