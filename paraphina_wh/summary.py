@@ -152,7 +152,7 @@ def _ranking_block(runs: pl.DataFrame) -> list[str]:
         for row in runs.iter_rows(named=True)
     )
     return [
-        f"=== Top {len(runs)} runs by utility (pnl - 0.5 * dd; kills do not count: last column) ===",
+        f"=== Top {len(runs)} runs by utility (pnl - 0.5 * dd) ===",
         header,
         "-" * len(header),
         *rows,

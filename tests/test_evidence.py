@@ -60,7 +60,8 @@ def runs(n: int, kills: int = 0, profile: str = "balanced", **cells: Any) -> Ite
 def listed(n: int, start: int = 1, **cells: Any) -> Iterator[Row]:
     """Yield the runs of n seeds, one after the other."""
     for i in range(n):
-        yield row(**{"seed": start + i, "seed_origin": "listed", "final_pnl": float(i), "config": "0ff1ce"} | cells)
+        known: Row = {"seed": start + i, "seed_origin": "listed", "final_pnl": float(i), "config": "0ff1ce"}
+        yield row(**known | cells)
 
 
 def evidence(root: Warehouse, *rows: Row, tier: str = "balanced", **options: Any) -> Row:

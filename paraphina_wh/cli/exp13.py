@@ -12,6 +12,7 @@ from paraphina_wh.cli.ingest import tell
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
 from paraphina_wh.cli.output import notice, print_frame, print_json, tell_appended, warn
 from paraphina_wh.cli.sessions import engine_options, grid_options, told_progress
+from paraphina_wh.cli.summary import tell_killed
 from paraphina_wh.experiments.read import find_experiment
 from paraphina_wh.warehouse import Warehouse
 
@@ -148,6 +149,7 @@ def _print_exp13(warehouse: Warehouse, made: Exp13, style: str) -> None:
         from paraphina_wh.summary import summary_text
 
         click.echo(summary_text(made.summary))
+        tell_killed(made.summary)
     elif style == "json":
         from paraphina_wh.summary import summary_json
 

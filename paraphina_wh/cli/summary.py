@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphina_wh.cli.options import examples, format_option, pass_warehouse
-from paraphina_wh.cli.output import print_json, print_sections, warn
+from paraphina_wh.cli.output import notice, print_json, print_sections, warn
 
 if TYPE_CHECKING:
     from paraphina_wh.summary import Summary
@@ -36,8 +36,16 @@ def summary(
 
     made = summarise(warehouse, dataset, profile=profile, label_contains=label_contains, limit=limit)
     _print(made, style)
+    tell_killed(made)
     if made.skipped_lines:
         warn(f"{made.file.name}: {made.skipped_lines} lines are no complete runs, left out")
+
+
+def tell_killed(made: Summary) -> None:
+    """Say that the ranking goes by utility alone, when killed runs are in it."""
+    killed = int(made.runs["killed"].sum())
+    if killed:
+        notice(f"utility does not count kills: {killed} of the {len(made.runs)} runs ranked were killed")
 
 
 def _print(made: Summary, style: str) -> None:

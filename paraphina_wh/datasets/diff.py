@@ -50,7 +50,7 @@ def diff_datasets(warehouse: Warehouse, a: str | Path, b: str | Path, *, level: 
         for side, file in files.items():
             _load(connection, side, file, read_content(file, warehouse))
         connection.execute(macros_sql())
-        connection.execute(view_sql("independent_runs", Path()))
+        connection.execute(view_sql("evidence_units", Path()))
         runs: pl.DataFrame = connection.sql(_query("dataset_diff_runs")).pl()
         values = {"level": level, "z": NormalDist().inv_cdf((1 + level) / 2)}
         metrics: pl.DataFrame = connection.sql(_query("dataset_diff_metrics"), params=values).pl()

@@ -1,7 +1,7 @@
 -- dataset_diff_metrics: how the metrics of each profile differ between two datasets, and how sure that is.
 --
 -- Grain:  one row per profile (trimmed, lower case) and metric that either dataset has a value for.
--- Reads:  dataset_rows, independent_runs, of the datasets a and b; macros.
+-- Reads:  dataset_rows, evidence_units, of the datasets a and b; macros.
 -- Binds:  $level (two-sided confidence, in (0, 1)), $z (the normal quantile at (1 + level) / 2).
 -- Note:   identical repeats count once, in n, means and errors alike. Means: Welch's standard error of the difference,
 --         and Student's quantile for Welch's degrees of freedom rounded down (at most 2000): never too narrow for that.
@@ -48,7 +48,7 @@ WITH chosen AS (
         r.final_pnl, abs(r.max_drawdown) AS max_drawdown, r.max_pnl, r.min_pnl, r.kill_prob AS kill_frac,
         r.frac_normal, r.frac_warning, r.frac_hard
     FROM dataset_rows r
-    JOIN independent_runs i ON i.dataset = r.dataset AND i.line_no = r.line_no
+    JOIN evidence_units i ON i.dataset = r.dataset AND i.line_no = r.line_no
 ),
 measured AS (
     UNPIVOT chosen
