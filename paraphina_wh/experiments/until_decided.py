@@ -149,7 +149,8 @@ def _check(options: RunOptions, level: float | None) -> None:
         raise WarehouseError(
             "--fresh would run all anew at every look", "choose another --label-prefix, or leave it out", exit_code=2
         )
-    if options.seed_start is not None or str(options.seed).lower() == "none":
+    spec = adapted(find_experiment("exp13").spec, options)
+    if spec.seed_start is not None or not spec.has_seeds:
         raise WarehouseError(
             "only seeds that are drawn at random decide anything", "name an order of seeds with --seed", exit_code=2
         )
