@@ -311,9 +311,9 @@ def test_the_kill_of_cut_off_telemetry_is_unknown_and_it_enters_a_dataset_only_w
     for file in (dataset, warehouse.root / "rows.jsonl"):
         (row,) = map(json.loads, file.read_text().splitlines())
         assert (row["num_ticks"], row["kill_switch"], row["truncated"]) == (2, None, True)
-    # In the dataset it is evidence on PnL, and no word on kills.
-    rows = answers.sql("SELECT n_runs, kill_n, kill_upper FROM evidence WHERE risk_tier = 'balanced'").rows()
-    assert rows == [(1, 0, 1.0)]
+    # In the dataset it is a run of which nobody knows how it would have ended.
+    rows = answers.sql("SELECT n_independent, kill_n, pnl_n, dd_n FROM evidence WHERE risk_tier = 'balanced'").rows()
+    assert rows == [(1, 0, 0, 0)]
     assert left_out not in invoke("export", "dataset").stderr
 
 
@@ -353,7 +353,7 @@ profiles = ["balanced"]
         'case "$*" in *"--seed 4400"*) ;; *) exit 3;; esac',
         f"cat <<E\n{KILLED}E",
     )
-    done = invoke("run", "small.toml", "--engine", command)
+    done = invoke("run", "small.toml", "--engine", command, "--seed-start", "1")
     assert done.exit_code == 1, done.stderr
     folder = tmp_path / "runs" / "small"
     runs = pl.read_csv(folder / "small_runs.csv")
