@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import paraphina_wh as wh
-from paraphina_wh.engine.seeds import drawn_seeds, seeds_of
+from paraphina_wh.engine.seeds import Part, drawn_seeds, first_of, seeds_of
 from paraphina_wh.sidecar import read_sidecar
 from paraphina_wh.warehouse import Warehouse
 from tests.conftest import Invoke
@@ -114,11 +115,15 @@ def test_a_file_names_its_seeds(invoke: Invoke, tmp_path: Path, external: Path) 
         assert tuple(json.loads(row)["seed"] for row in other.stdout.splitlines()) == DRAWN[:2]
 
 
-def test_a_sweep_may_draw_from_a_later_part_of_the_order(tmp_path: Path, external: Path) -> None:
-    options = wh.RunOptions(engine=str(external), ticks=2, profiles=("balanced",), repeats=1, seed_first=3)
-    wh.open(tmp_path).run("exp05", options)
-    rows = wh.open(tmp_path).sql(f"SELECT DISTINCT {HOW} FROM runs").rows()
-    assert rows == [(8803, "drawn", "1", 3, 10_000, 3)]
+def test_what_proves_draws_from_another_part_than_what_chose(tmp_path: Path, external: Path) -> None:
+    order = seeds_of("1", 20, 1, 20)
+    options = wh.RunOptions(engine=str(external), ticks=2, profiles=("balanced",), repeats=1, seed_space=20)
+    later: tuple[tuple[str, Part, int], ...] = (("exp05", "prove", 3), ("exp04", "prove again", 12))
+    for name, part, place in later:
+        wh.open(tmp_path).run(name, replace(options, seed_part=part))
+        rows = wh.open(tmp_path).sql(f"SELECT DISTINCT {HOW} FROM runs WHERE experiment ILIKE '{name}%'").rows()
+        assert rows == [(order[place - 1], "drawn", "1", place, 20, place)]
+    assert (first_of("choose", 10_000), first_of("prove", 10_000), first_of("prove again", 2**31)) == (1, 1001, 5501)
 
 
 @pytest.mark.parametrize(

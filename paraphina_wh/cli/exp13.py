@@ -18,6 +18,7 @@ from paraphina_wh.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from paraphina_wh.alignment import Gate
+    from paraphina_wh.engine.seeds import Part
     from paraphina_wh.experiments.exp13 import Exp13
     from paraphina_wh.experiments.planning import RunOptions
 
@@ -34,7 +35,7 @@ _SPEC = find_experiment("exp13").spec
     "--presets",
     type=click.Path(),
     metavar="FILE|tuned",
-    help="Run each profile with the knobs of its preset; tuned: what exp12 wrote.",
+    help="Run each profile with the knobs of its preset, on seeds that chose nothing; tuned: what exp12 wrote.",
 )
 @engine_options(_SPEC.timeout_sec)
 @click.option("--dry-run", is_flag=True, help="Print the runs and what would be done, and stop.")
@@ -83,7 +84,9 @@ def exp13(
     knobs, warnings = knobs_of_presets(warehouse, presets) if presets else ({}, [])
     for text in warnings:
         warn(text)
-    session = RunOptions(constants={"label_prefix": label_prefix}, profile_knobs=knobs, **options)
+    # Other seeds than those that chose the presets, and those that tuned them.
+    part: Part = "prove again" if presets == "tuned" else "prove" if presets else "choose"
+    session = RunOptions(constants={"label_prefix": label_prefix}, profile_knobs=knobs, seed_part=part, **options)
     if until_decided != (max_runs is not None):
         raise click.UsageError("--until-decided and --max-runs N go together")
     if dry_run and max_runs is not None:

@@ -9,12 +9,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from paraphina_wh.sidecar import SeedOrigin
 
 # How many seeds of each kind of engine give different runs: 0 to this, exclusive.
 SEED_SPACE: Final = {"external": 10_000, "reference": 2**31}
+
+
+# What runs are for: no seed proves what it helped to choose.
+Part = Literal["choose", "prove", "prove again"]
+# Where each begins, in per cent of the first 10,000 places of the order: a sweep draws from the start on, what it chooses
+# is proved further on, and what is chosen by those runs in turn, such as tuned presets, further still.
+_BEGINS: Final[dict[Part, int]] = {"choose": 0, "prove": 10, "prove again": 55}
+_PARTED: Final = 10_000
+
+
+def first_of(part: Part, space: int) -> int:
+    """Return the place of the order, from 1, from which runs draw that are for this."""
+    return 1 + min(space, _PARTED) * _BEGINS[part] // 100
 
 
 class RunSeed(NamedTuple):

@@ -15,8 +15,8 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from paraphina_wh.alignment import Alignment
 from paraphina_wh.commit import write_atomically
+from paraphina_wh.engine.seeds import Part
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.exp13 import Exp13, run_exp13
 from paraphina_wh.experiments.experiment import run_experiment
@@ -31,6 +31,8 @@ REPORT: Final = "loop_report.csv"
 NOT_APPLIED: Final = "delta_limit_usd_base: the engine has no knob for it, so it is reported and not applied"
 _KNOBS: Final = ("initial_q_tao", "loss_limit_usd", "hedge_band_base", "size_eta", "vol_ref", "delta_limit_usd_base")
 _MEASURED: Final = ("n_runs", "emp_kill_prob", "emp_max_drawdown_mean", "emp_final_pnl_mean", "emp_score")
+# What the sweep said of the preset that it chose: the best of many look better than they are.
+_DESIGNED: Final = ("kill_prob", "max_drawdown_mean", "final_pnl_mean")
 _VERDICTS: Final = ("kill_verdict", "dd_verdict", "pnl_verdict")
 
 
@@ -93,13 +95,13 @@ def run_loop(warehouse: Warehouse, options: LoopOptions, progress: LoopProgress 
         raise WarehouseError("the sweep left no candidate for a preset", "look at its failures above, and repeat")
     preset_files = write_presets(warehouse, presets, folder / "2_presets")
     progress.on_step("3 harness (exp13) and alignment (exp11) with the presets")
-    before = _harness(warehouse, options, presets.frame, "before", 3, progress.runs)
+    before = _harness(warehouse, options, presets.frame, "prove", progress.runs)
     progress.on_step("4 tuned presets (exp12)")
     tuned = tune_presets(warehouse, preset_files[0], _needed(before.alignment_csv, "before"))
     write_tuned(warehouse, tuned, folder / "4_tuned")
     progress.on_step("5 harness (exp13) and alignment (exp11) with the tuned presets")
-    after = _harness(warehouse, options, tuned.frame, "after", 5, progress.runs)
-    report = loop_report(presets.frame, before.alignment, tuned.frame, after.alignment)
+    after = _harness(warehouse, options, tuned.frame, "prove again", progress.runs)
+    report = loop_report(presets.frame, before, tuned.frame, after)
     write_atomically(folder / REPORT, csv_bytes(report))
     return Loop(
         report=report,
@@ -122,9 +124,10 @@ def _named(experiment: Experiment, name: str, step: str) -> Experiment:
 
 
 def _harness(
-    warehouse: Warehouse, options: LoopOptions, presets: pl.DataFrame, phase: str, number: int, progress: Progress
+    warehouse: Warehouse, options: LoopOptions, presets: pl.DataFrame, part: Part, progress: Progress
 ) -> Exp13:
-    """Run every tier with the knobs of its preset, into a dataset of its own."""
+    """Run every tier with the knobs of its preset, into a dataset of its own, on seeds that chose nothing."""
+    number, phase = (3, "before") if part == "prove" else (5, "after")
     name = f"{options.name}_{phase}"
     exp13 = find_experiment("exp13")
     folder = _step(options, f"{number}_{phase}")
@@ -135,6 +138,7 @@ def _harness(
         constants={"label_prefix": name},
         profile_knobs={row["risk_tier"]: _knobs(row) for row in presets.iter_rows(named=True)},
         folder=folder,
+        seed_part=part,
     )
     return run_exp13(
         warehouse,
@@ -157,10 +161,12 @@ def _needed(path: Path | None, phase: str) -> Path:
     return path
 
 
-def loop_report(
-    presets: pl.DataFrame, before: Alignment | None, tuned: pl.DataFrame, after: Alignment | None
-) -> pl.DataFrame:
-    """Return one row per tier and phase: `risk_tier`, `phase`, knobs, `risk_scale_exp12`, metrics, verdicts."""
+def loop_report(presets: pl.DataFrame, before: Exp13, tuned: pl.DataFrame, after: Exp13) -> pl.DataFrame:
+    """Return one row per tier and phase: knobs, what the sweep said of the preset, what fresh seeds say, verdicts.
+
+    Columns: `risk_tier`, `phase`, knobs, `risk_scale_exp12`, `designed_...`, `n_runs`, `emp_...`,
+    `final_pnl_std_err_usd` (standard error of the mean on fresh seeds), verdicts.
+    """
     frames = [
         _phase(presets.with_columns(risk_scale_exp12=pl.lit(1.0)), before, "before"),
         _phase(tuned, after, "after"),
@@ -169,9 +175,22 @@ def loop_report(
     return pl.concat(frames).join(tiers, on="risk_tier").sort("place", maintain_order=True).drop("place")
 
 
-def _phase(presets: pl.DataFrame, alignment: Alignment | None, phase: str) -> pl.DataFrame:
-    if alignment is None:
+def _phase(presets: pl.DataFrame, made: Exp13, phase: str) -> pl.DataFrame:
+    if made.alignment is None or made.summary is None:
         raise WarehouseError(f"no run of the harness {phase} the tuning is usable", "look at its failures, and repeat")
-    measured = alignment.combined.select("risk_tier", *_MEASURED, *_VERDICTS)
-    knobs = presets.select("risk_tier", pl.lit(phase).alias("phase"), *_KNOBS, "risk_scale_exp12")
-    return knobs.join(measured, on="risk_tier", how="left")
+    errors = made.summary.profiles.select(
+        pl.col("profile").alias("risk_tier"),
+        (pl.col("final_pnl_std") / pl.col("n_runs").sqrt()).alias("final_pnl_std_err_usd"),
+    )
+    measured = made.alignment.combined.select("risk_tier", *_MEASURED, *_VERDICTS).join(
+        errors, on="risk_tier", how="left"
+    )
+    knobs = presets.select(
+        "risk_tier",
+        pl.lit(phase).alias("phase"),
+        *_KNOBS,
+        "risk_scale_exp12",
+        *(pl.col(name).alias(f"designed_{name}") for name in _DESIGNED),
+    )
+    fresh = ("risk_tier", *_MEASURED, "final_pnl_std_err_usd", *_VERDICTS)
+    return knobs.join(measured.select(fresh), on="risk_tier", how="left")

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from paraphina_wh.engine import Engine, check_knobs
-from paraphina_wh.engine.seeds import SEED_SPACE, RunSeed, drawn, listed, unseeded
+from paraphina_wh.engine.seeds import SEED_SPACE, Part, RunSeed, drawn, first_of, listed, unseeded
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.experiments.grid import LARGEST_GRID, Point, expand, fill, grid_size
 from paraphina_wh.experiments.spec import DEFAULT_KEY, Spec, Value
@@ -38,8 +38,8 @@ class RunOptions:
     """What a session changes in an experiment; None leaves it as the file says.
 
     seed: key of the order in which seeds are drawn, or `none` for no seeds; seed_start: in its place, the seed of the
-    first repeat. seed_space: number of seeds that the engine tells apart, where it is another than usual. seed_first:
-    place of the order that the first repeat gets; a sweep that chooses and one that proves draw from different parts.
+    first repeat. seed_space: number of seeds that the engine tells apart, where it is another than usual. seed_part:
+    of the order; a sweep that chooses and one that proves what was chosen draw from different parts.
     constants: variables of the file by name. knobs: set on top, of every profile;
     profile_knobs: of one. folder: below ROOT, for artefacts that are to be kept apart.
     engine: path, `reference`, or None to look for one. jobs: engines at a time, by default one a core.
@@ -53,7 +53,7 @@ class RunOptions:
     seed: int | str | None = None
     seed_start: int | None = None
     seed_space: int | None = None
-    seed_first: int = 1
+    seed_part: Part = "choose"
     constants: Mapping[str, Value] = field(default_factory=dict)
     knobs: Mapping[str, str] = field(default_factory=dict)
     profile_knobs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -145,7 +145,6 @@ def _check_seeds(changed: Spec, options: RunOptions) -> None:
     for name, value, least in (
         ("--seed-start", changed.seed_start, 0),
         ("--seed-space", options.seed_space, 1),
-        ("the first place of the seeds", options.seed_first, 1),
     ):
         if value is not None and not least <= value <= INT64_MAX - changed.repeats:
             raise WarehouseError(f"{name} must lie in {least}..2^63, not {value}", exit_code=2)
@@ -203,7 +202,8 @@ def _seeds(spec: Spec, options: RunOptions, engine: Engine) -> list[RunSeed]:
     if spec.seed_start is not None:
         return listed(spec.seed_start, spec.repeats)
     space = options.seed_space or SEED_SPACE[engine.kind]
-    first, last = options.seed_first, options.seed_first - 1 + spec.repeats
+    first = first_of(options.seed_part, space)
+    last = first - 1 + spec.repeats
     if last > space:
         raise WarehouseError(
             f"{spec.repeats} runs of each point need the seeds at the places {first} to {last}, and this engine tells "

@@ -242,7 +242,7 @@ def _earlier_seeds(planned: Sidecar, held: _Held, place: int) -> str | None:
         return "--seed none"
     if held.seed_origin != "drawn":
         return f"--seed-start {held.seed - place}" if held.seed >= place else None
-    if held.seed_key is None or held.seed_first not in (1, planned.seed_first):
+    if held.seed_key is None or held.seed_first != (planned.seed_first or 1):
         return None
     is_usual = held.seed_space == SEED_SPACE.get(planned.engine or "")
     space = "" if is_usual else f" --seed-space {held.seed_space}"
