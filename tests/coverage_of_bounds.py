@@ -1,6 +1,6 @@
 """How often a verdict is wrong: budgets set at the true value, seeds drawn by key, a look after every run.
 
-`python -m tests.coverage_of_bounds` prints the tables of docs/evidence.md; it takes some minutes. A pass of a budget
+`python -m tests.coverage_of_bounds` prints the tables of docs/evidence.md; it takes ten minutes. A pass of a budget
 that is the true value counts as wrong, and so does a fail: nothing could be closer to the edge.
 """
 
@@ -98,7 +98,7 @@ def orders_of(keys: int) -> list[NDArray[np.int64]]:
     return [np.array(seeds_of(str(key), SPACE, 1, SPACE)) for key in range(1, keys + 1)]
 
 
-def main(keys: int = 1000) -> None:
+def main(keys: int = 4000) -> None:
     """Print both tables, as Markdown."""
     orders = orders_of(keys)
     error = 100 * math.sqrt(ALPHA * (1 - ALPHA) / keys)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from paraphina_wh.evidence.bounds import ENDLESS, Known, mean, quantile, share
-
-ALPHA = 0.05
+from tests.coverage_of_bounds import ALPHA, Metric, metrics, orders_of, wrong
 
 
 def kills(values: list[int] | np.ndarray, budget: float, space: int, level: float = 0.95) -> Known:
@@ -150,3 +149,19 @@ def test_a_quantile_lies_between_values_that_were_seen_or_the_ends_of_the_range(
     all_of_them = quantile(values, values, 0.95, (0, 1000), 100, 0.95)
     # 5 of the 100 values lie above 95.
     assert (all_of_them.lower, all_of_them.upper) == (95, 95)
+
+
+@pytest.mark.parametrize(
+    "metric", [m for m in metrics() if m.ends], ids=lambda metric: f"{metric.population}, {metric.name}"
+)
+def test_at_the_true_value_verdicts_are_wrong_as_seldom_as_they_say(metric: Metric) -> None:
+    """The short form of `python -m tests.coverage_of_bounds`: 5 %, give or take three standard errors."""
+    rng = np.random.default_rng(20261130)
+    trials = 200
+    counts = wrong(metric, [rng.permutation(metric.values.size) for _ in range(trials)])
+    assert max(counts) <= trials * (ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / trials))
+
+
+def test_orders_of_keys_do_no_worse_than_orders_of_chance() -> None:
+    kills = Metric("one in fifty", "kills", (np.arange(10_000) % 50 == 0).astype(float), None)
+    assert max(wrong(kills, orders_of(20))) <= 4

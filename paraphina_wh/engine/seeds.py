@@ -19,8 +19,8 @@ SEED_SPACE: Final = {"external": 10_000, "reference": 2**31}
 
 # What runs are for: no seed proves what it helped to choose.
 Part = Literal["choose", "prove", "prove again"]
-# Where each begins, in per cent of the first 10,000 places of the order: a sweep draws from the start on, what it chooses
-# is proved further on, and what is chosen by those runs in turn, such as tuned presets, further still.
+# Where each begins, in per cent of the first 10,000 places of the order: a sweep draws from the start on, what it
+# chooses is proved further on, and what is chosen by those runs in turn, such as tuned presets, further still.
 _BEGINS: Final[dict[Part, int]] = {"choose": 0, "prove": 10, "prove again": 55}
 _PARTED: Final = 10_000
 
