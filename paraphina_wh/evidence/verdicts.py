@@ -22,6 +22,8 @@ Values = NDArray[np.float64]
 # How many further runs are thought of when it is worked out what would decide.
 _FURTHER: Final = 20_000
 _TAIL: Final = 0.95
+# Larger spaces are as good as endless, and not named in a reason.
+_COUNTED: Final = 1_000_000
 # Where the tail may be cut for a bound of its mean, as shares of the stated range: 1/2, 1/4 ...
 _CUTS: Final = 12
 
@@ -171,7 +173,8 @@ def _reason(key: str, found: Finding, sample: Sample, level: float) -> str:
             said += f", {found.needed} more {kind} would prove it"
     else:
         said = at_least if (verdict == "pass") == is_floor else at_most
-    seeds = f"{len(sample.units)} of {sample.space} seeds" if sample.key is not None else f"{len(sample.units)} runs"
+    of_space = f" of {sample.space}" if sample.space <= _COUNTED else ""
+    seeds = f"{len(sample.units)}{of_space} {'runs' if sample.key is None else 'seeds'}"
     said += {"all": ", all seeds run", "assumed": f" if these {seeds} are independent"}.get(
         str(sample.basis), f", {seeds}"
     )
