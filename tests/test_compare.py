@@ -18,6 +18,7 @@ from paraphina_wh.warehouse import Warehouse
 from tests.conftest import Invoke
 from tests.research_runs import add_runs
 from tests.telemetry_maker import reference_run, sidecar
+from tests.torture import comparisons
 
 Run = dict[str, Any]
 
@@ -261,6 +262,25 @@ def test_many_runs_promote_and_more_kills_reject() -> None:
     assert judge(pairs_of([300.0] * 400), TERMS, 10_000, 0.95).decision == "promote"
     assert judge(pairs_of([300.0] * 400, kills=100), TERMS, 10_000, 0.95).decision == "reject"
     assert judge(pairs_of([-900.0] * 150), TERMS, 10_000, 0.95).decision == "reject"
+
+
+# --- presets of the reference engine: in short what `python -m tests.torture --only comparisons` shows
+
+
+def test_equal_presets_have_a_higher_score_in_one_trial_of_twenty_at_most() -> None:
+    runs = comparisons.runs_of(comparisons.BASE, runs=120, ticks=60)
+    made = list(comparisons.equal_trials(runs, 100, seed=1))
+    # With one seed left to run, much is known of the rest: the proof of the score alone must not come too often.
+    assert sum(each.verdict.criteria[0].state == "pass" for each in made) <= 5
+    assert sum(each.verdict.decision == "promote" for each in made) <= 5
+
+
+def test_common_seeds_vary_less() -> None:
+    base, shifted = (
+        comparisons.runs_of(knobs, runs=40, ticks=100)["pnl_usd"].to_numpy()
+        for knobs in (comparisons.BASE, comparisons.SHIFTED)
+    )
+    assert (base.var() + shifted.var()) / (shifted - base).var() > 5
 
 
 # --- names

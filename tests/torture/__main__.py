@@ -50,6 +50,7 @@ ATTACKS: Final = {
     "sql": Attack("sql", arguments=lambda minutes: [minutes * 3]),
     "names": Attack("names", arguments=lambda minutes: [minutes * 3]),
     "branches": Attack("branches"),
+    "comparisons": Attack("comparisons"),
     "readings": Attack("readings", arguments=lambda minutes: [round(minutes * 5)]),
 }
 
