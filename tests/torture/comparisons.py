@@ -103,7 +103,7 @@ def needed(base: Runs, shifted: Runs, orders: int, seed: int) -> tuple[int, int]
     return int(np.median(common)), int(np.median(other))
 
 
-def attack(seed: int, runs: int = 2400, ticks: int = 400) -> list[Figure]:
+def attack(seed: int, runs: int = 2000, ticks: int = 400) -> list[Figure]:
     """Return what came of both: see the module."""
     base, shifted = (runs_of(knobs, runs, ticks) for knobs in (BASE, SHIFTED))
     promoted = sum(made.verdict.decision == "promote" for made in equal_trials(base, TRIALS, seed))
