@@ -18,8 +18,6 @@ from paraphina_wh.scratch import scratch_database
 from paraphina_wh.warehouse import Warehouse
 
 _CONSTANTS: Final = ("risk_tiers", "engine_presets", "evidence_settings", "evidence_ranges")
-# Of an order with more places, at least half must have runs: else nothing can be proved. It bounds memory, too.
-_SPARSE_FROM: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,6 @@ def compare_sets(
     placed = pl.concat([_placed(baseline, order, "a"), _placed(candidate, order, "b")])
     first, last = _places(placed)
     inside = placed.filter(pl.col("place").is_between(first, last))
-    is_sparse = last - first >= max(_SPARSE_FROM, 2 * inside["place"].n_unique())
     with scratch_database(threads=1) as connection:
         for name in _CONSTANTS:
             connection.execute(view_sql(name, Path()))
@@ -101,11 +98,12 @@ def compare_sets(
             [(level,)] = connection.execute("SELECT level FROM evidence_settings").fetchall()
         for name, frame in (("placed_runs", placed), ("comparison_terms", terms)):
             connection.register(name, frame.to_arrow())
-        places = {"first": first, "last": last, "every_place": order.basis in ("drawn", "all") and not is_sparse}
+        # Places that are claimed falsely may be any number.
+        is_order = order.basis in ("drawn", "all") and not order.open_because
+        places = {"first": first, "last": last, "every_place": is_order}
         pairs: pl.DataFrame = connection.sql(_query("paired_runs"), params=places).pl()
     measured = Terms(**terms.row(0, named=True))
-    sparse = f"of the places {first} to {last} of the order most have no run" if is_sparse else ""
-    verdict = judge(pairs, measured, order.space, level, order.open_because or sparse)
+    verdict = judge(pairs, measured, order.space, level, order.open_because)
     left_out = placed["seed"].n_unique() - inside["seed"].n_unique()
     return SetComparison(baseline, candidate, order.basis, assumption(measured), first, last, left_out, pairs, verdict)
 

@@ -138,8 +138,7 @@ def _why_not_drawn(units: pl.DataFrame) -> str:
 def _drawn(drawn: pl.DataFrame, of_config: pl.DataFrame, config: str, configs: int) -> Sample:
     """Return the sample of drawn seeds, a hole for each that was to be run and is not there."""
     key, space = str(drawn[0, "seed_key"]), int(drawn[0, "seed_space"])
-    last = int(drawn["seed_index"].max())  # type: ignore[arg-type]
-    if problem := _false_claim(drawn, key, space, last):
+    if problem := false_claim(drawn, key, space):
         return Sample(of_config, "unknown", problem, config, configs)
     places = _planned(drawn)
     units = places.to_frame().join(drawn, on="seed_index", how="left", maintain_order="left")
@@ -148,8 +147,9 @@ def _drawn(drawn: pl.DataFrame, of_config: pl.DataFrame, config: str, configs: i
     return Sample(units, basis, None, config, configs, key, space, missing, left_out=len(of_config) - len(drawn))
 
 
-def _false_claim(drawn: pl.DataFrame, key: str, space: int, last: int) -> str | None:
-    """Return what is not true of the places that seeds are said to have; None when all is."""
+def false_claim(drawn: pl.DataFrame, key: str, space: int) -> str | None:
+    """Return what is not true of the places (seed_index) that seeds are said to have; None when all is."""
+    last = int(drawn["seed_index"].max())  # type: ignore[arg-type]
     if not 1 <= int(drawn["seed_index"].min()) <= last <= min(space, _LAST_PLACE):  # type: ignore[arg-type]
         return f"no seed stands at place {last} of {space} in an order that can be checked"
     order = pl.DataFrame({"seed_index": range(1, last + 1), "there": seeds_of(key, space, 1, last)})

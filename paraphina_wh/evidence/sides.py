@@ -12,6 +12,7 @@ from paraphina_wh.catalog import sql_folder
 from paraphina_wh.engine.seeds import SEED_SPACE
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence.bounds import ENDLESS
+from paraphina_wh.evidence.sample import false_claim
 from paraphina_wh.nearest import did_you_mean
 
 VIEWS: Final = ("engine_presets", "run_ledger", "runs", "experiment_runs")
@@ -66,7 +67,8 @@ class Side:
     @property
     def orders(self) -> list[tuple[str, int]]:
         """Key and space of the random orders that the seeds were drawn from; none when some were not drawn."""
-        if not self.runs["seed_origin"].eq_missing("drawn").all():
+        of_draw = ("seed", "seed_key", "seed_index", "seed_space")
+        if not self.runs["seed_origin"].eq_missing("drawn").all() or any(self.runs[n].null_count() for n in of_draw):
             return []
         return self.runs.select("seed_key", "seed_space").unique().sort("seed_key", "seed_space").rows()
 
@@ -110,7 +112,9 @@ def order_of(a: Side, b: Side, *, assume_independent: bool) -> Order:
     if a.has_all_seeds and b.has_all_seeds and a.seed_space == b.seed_space:
         return Order("all", a.seed_space or ENDLESS, unlike)
     if len(a.orders) == 1 and a.orders == b.orders:
-        return Order("drawn", a.orders[0][1], unlike)
+        key, space = a.orders[0]
+        claims = (false_claim(side.runs, key, space) for side in (a, b))
+        return Order("drawn", space, unlike or next(filter(None, claims), ""))
     if assume_independent:
         return Order("assumed", ENDLESS, unlike)
     return Order("listed", ENDLESS, unlike or _why_not(a, b))

@@ -46,14 +46,7 @@ WITH found AS (
                 ),
                 1, 12
             ) AS config
-        FROM (
-            FROM runs
-            UNION ALL BY NAME
-            SELECT
-                NULL::VARCHAR AS seed_origin, NULL::VARCHAR AS seed_key, NULL::BIGINT AS seed_index,
-                NULL::BIGINT AS seed_space, NULL::BIGINT AS seed_first
-            WHERE false
-        )
+        FROM runs
         WINDOW same_plan AS (PARTITION BY profile, knobs_json, engine, engine_sha256, ticks_requested)
     ) r
     WHERE $profile IS NULL OR r.profile = $profile

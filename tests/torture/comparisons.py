@@ -31,6 +31,8 @@ PROFILE: Final = "aggressive"
 # A tick a second, so that a short run sees several phases of the market.
 BASE: Final[Mapping[str, str]] = {"PARAPHINA_MAIN_LOOP_INTERVAL_MS": "1000"}
 SHIFTED: Final[Mapping[str, str]] = {**BASE, "PARAPHINA_HEDGE_BAND_BASE": "15"}
+# After so many ticks few enough runs are killed that the score alone stands between equal presets and a promotion.
+_TICKS_WITHIN_BUDGET: Final = 150
 # Of final PnLs, after the view evidence_ranges.
 _SPAN_USD: Final = 8000.0
 
@@ -71,7 +73,8 @@ def _side(runs: Runs, space: int) -> Side:
     drawn = {"seed_origin": pl.lit("drawn"), "seed_key": pl.lit("1"), "seed_first": pl.lit(1), "is_whole": pl.lit(True)}
     config = {"kind": pl.lit("config"), "config": pl.lit("c"), "engine": pl.lit("reference")}
     settings = {"profile": pl.lit(PROFILE), "ticks_requested": pl.lit(1), "seed_space": pl.lit(space)}
-    placed = runs.with_columns(seed=place, seed_index=place, arrival=place)
+    seeds = pl.Series(seeds_of("1", space, 1, runs.height), dtype=pl.UInt64)
+    placed = runs.with_columns(seed=seeds, seed_index=place, arrival=place)
     return Side("equal", placed.with_columns(**drawn, **config, **settings))
 
 
@@ -106,7 +109,8 @@ def needed(base: Runs, shifted: Runs, orders: int, seed: int) -> tuple[int, int]
 def attack(seed: int, runs: int = 2000, ticks: int = 400) -> list[Figure]:
     """Return what came of both: see the module."""
     base, shifted = (runs_of(knobs, runs, ticks) for knobs in (BASE, SHIFTED))
-    promoted = sum(made.verdict.decision == "promote" for made in equal_trials(base, TRIALS, seed))
+    made = list(equal_trials(runs_of(BASE, runs, _TICKS_WITHIN_BUDGET), TRIALS, seed))
+    promoted = sum(each.verdict.decision == "promote" for each in made)
     must = round(TRIALS * LEVEL)
     common, other = needed(base, shifted, ORDERS, seed)
     return [
