@@ -448,6 +448,21 @@ def test_the_change_of_each_metric_with_its_uncertainty(root: Warehouse) -> None
     assert rows["max_drawdown"]["change"] == pytest.approx(0.35)  # magnitudes
 
 
+def test_runs_of_the_same_seeds_are_compared_in_pairs(root: Warehouse) -> None:
+    """Differences 2, 2, 2.5 and 2: mean 2.125, standard error 0.25 / 2, three degrees of freedom, t(3) = 3.1824."""
+    a, b = (1.0, 20.0, 300.0, 4000.0), (3.0, 22.0, 302.5, 4002.0)
+    write_lines(root.root / V001, [value(f"a{i}", pnl, seed=i) for i, pnl in enumerate(a)])
+    # In another order: the seed counts, and not the line.
+    write_lines(root.root / V002, [value(f"b{i}", pnl, seed=i) for i, pnl in reversed(list(enumerate(b)))])
+    pnl = diff_datasets(root, "v001", "v002").metrics.to_dicts()[0]
+    assert (pnl["pairs"], pnl["change"], pnl["std_err"]) == (4, pytest.approx(2.125), pytest.approx(0.125))
+    assert pnl["low"] == pytest.approx(2.125 - 3.1824463053 * 0.125)
+    # A seed that only one side has: no pairs.
+    write_lines(root.root / V002, [value(f"b{i}", pnl, seed=i + 1) for i, pnl in enumerate(b)])
+    pnl = diff_datasets(root, "v001", "v002").metrics.to_dicts()[0]
+    assert (pnl["pairs"], pnl["is_clear"]) == (0, False)
+
+
 def test_the_kill_fraction_has_the_interval_of_newcombe(root: Warehouse) -> None:
     """56 of 70 against 48 of 80, the worked example of Newcombe (1998): 0.2 with 95 % interval 0.0524 to 0.3339."""
     write_lines(root.root / V001, [value(f"a{i}", i, i < 48) for i in range(80)])

@@ -5,7 +5,9 @@
 -- Binds:  $level (two-sided confidence, in (0, 1)), $z (the normal quantile at (1 + level) / 2).
 -- Note:   identical repeats count once, in n, means and errors alike. Means: Welch's standard error of the difference,
 --         and Student's quantile for Welch's degrees of freedom rounded down (at most 2000): never too narrow for that.
---         No interval for a single value, nor when neither dataset shows any spread. The kill fraction: Newcombe's
+--         Where each seed of a has its run in b, and the other way round, it is the standard error of the differences
+--         of these pairs, with one degree of freedom less than pairs: common seeds see the same market.
+--         No interval for a single value, nor where no spread is seen. The kill fraction: Newcombe's
 --         hybrid of the two Wilson score intervals, which needs no spread. Runs that both datasets hold are in both
 --         means: then the interval is too wide rather than too narrow.
 --
@@ -15,6 +17,7 @@
 --   n_b                   | count     | independent runs of b with a value
 --   mean_a                | usd, frac | mean of a
 --   mean_b                | usd, frac | mean of b
+--   pairs                 | count     | pairs of runs of one seed that the error rests on; 0 where it does not
 --   change                | usd, frac | mean_b - mean_a
 --   std_err               | usd, frac | standard error of the change
 --   low                   | usd, frac | lower end of its confidence interval
@@ -45,7 +48,7 @@ CREATE OR REPLACE TEMP MACRO wilson(p, n, z, side) AS
 WITH chosen AS (
     SELECT
         r.dataset, i.risk_tier AS profile,
-        r.final_pnl, abs(r.max_drawdown) AS max_drawdown, r.max_pnl, r.min_pnl, r.kill_prob AS kill_frac,
+        i.seed, r.final_pnl, abs(r.max_drawdown) AS max_drawdown, r.max_pnl, r.min_pnl, r.kill_prob AS kill_frac,
         r.frac_normal, r.frac_warning, r.frac_hard
     FROM dataset_rows r
     JOIN evidence_units i ON i.dataset = r.dataset AND i.line_no = r.line_no
@@ -70,13 +73,31 @@ sides AS (
     FROM measured
     GROUP BY profile, metric
 ),
+seeds AS (
+    SELECT a.profile, a.metric, count(*) AS n, count(DISTINCT a.seed) AS n_seeds, std_of(b.x - a.x) AS std
+    FROM measured a
+    JOIN measured b ON b.profile = a.profile AND b.metric = a.metric AND b.seed = a.seed
+    WHERE a.dataset = 'a' AND b.dataset = 'b' AND a.metric <> 'kill_frac'
+    GROUP BY a.profile, a.metric
+),
+paired AS (
+    SELECT
+        s.*,
+        coalesce(p.n, 0) AS pairs,
+        CASE WHEN p.n IS NULL THEN s.v_a + s.v_b ELSE p.std ** 2 / p.n END AS v
+    FROM sides s
+    LEFT JOIN seeds p
+        ON p.profile = s.profile AND p.metric = s.metric AND p.n = s.n_a AND p.n = s.n_b AND p.n_seeds = p.n
+),
 freedom AS (
     SELECT
         *,
-        CASE WHEN v_a + v_b > 0 AND metric <> 'kill_frac' THEN
-            greatest(1, least(2000, floor((v_a + v_b) ** 2 / (v_a ** 2 / (n_a - 1) + v_b ** 2 / (n_b - 1)))))::BIGINT
+        CASE WHEN v > 0 AND metric <> 'kill_frac' THEN
+            greatest(1, least(2000, CASE WHEN pairs > 0 THEN pairs - 1 ELSE
+                floor(v ** 2 / (v_a ** 2 / (n_a - 1) + v_b ** 2 / (n_b - 1)))
+            END))::BIGINT
         END AS df
-    FROM sides
+    FROM paired
 ),
 quantiles AS (
     SELECT df, student_t(df, c, $level) AS t
@@ -86,18 +107,18 @@ bounds AS (
     SELECT
         f.*,
         mean_b - mean_a AS change,
-        sqrt(v_a + v_b) AS std_err,
+        sqrt(v) AS std_err,
         CASE metric WHEN 'kill_frac'
             THEN sqrt((mean_b - wilson(mean_b, n_b, $z, -1)) ** 2 + (wilson(mean_a, n_a, $z, 1) - mean_a) ** 2)
-            ELSE t * sqrt(v_a + v_b) END AS below,
+            ELSE t * sqrt(v) END AS below,
         CASE metric WHEN 'kill_frac'
             THEN sqrt((wilson(mean_b, n_b, $z, 1) - mean_b) ** 2 + (mean_a - wilson(mean_a, n_a, $z, -1)) ** 2)
-            ELSE t * sqrt(v_a + v_b) END AS above
+            ELSE t * sqrt(v) END AS above
     FROM freedom f
     LEFT JOIN quantiles q ON q.df = f.df
 )
 SELECT
-    profile, metric, n_a, n_b, mean_a, mean_b, change, std_err,
+    profile, metric, n_a, n_b, mean_a, mean_b, pairs, change, std_err,
     change - below AS low,
     change + above AS high,
     change - below > 0 OR change + above < 0 AS is_clear
