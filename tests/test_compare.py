@@ -148,14 +148,21 @@ def test_a_seed_without_a_partner_and_a_place_without_a_run_are_holes() -> None:
 
 def test_what_one_side_has_beyond_the_other_has_no_partner_yet() -> None:
     made = compare_sets(side("a", *[{}] * 5, space=9), side("b", {}, {}, space=9))
-    assert (made.first, made.last, made.verdict.pairs, made.verdict.holes, made.left_out) == (1, 2, 2, 0, 3)
+    assert (made.pairs["place"].to_list(), made.verdict.holes, made.left_out) == ([1, 2], 0, 3)
 
 
 def test_the_pairs_begin_where_both_sides_have_begun() -> None:
     a = side("a", *[{}] * 4, space=9)
     b = side("b", *({"seed_index": i, "seed_first": 3} for i in (3, 4)), space=9)
     made = compare_sets(a, b)
-    assert (made.first, made.last, made.verdict.pairs, made.verdict.holes) == (3, 4, 2, 0)
+    assert (made.pairs["place"].to_list(), made.verdict.holes, made.left_out) == ([3, 4], 0, 2)
+
+
+def test_sweeps_that_draw_from_other_parts_of_the_order_leave_no_hole_between_them() -> None:
+    parts = [{"seed_index": 1}, {"seed_index": 7, "seed_first": 6}]
+    made = compare_sets(side("a", *parts, space=9), side("b", *parts, space=9))
+    # Place 6 was planned, and has no run.
+    assert made.pairs.select("place", "is_whole").rows() == [(1, True), (6, False), (7, True)]
 
 
 def test_runs_of_one_seed_that_differ_leave_the_value_between_them() -> None:
@@ -409,7 +416,7 @@ def test_a_sweep_is_compared_with_itself(invoke: Invoke, tmp_path: Path) -> None
     options = ("--engine", "reference", "--ticks", "4", "--profiles", "balanced", "--runs-per-profile", "3")
     invoke("run", "exp13", *options)
     made = wh.open(tmp_path).compare("exp13", "balanced")
-    assert (made.basis, made.first, made.last, made.verdict.decision) == ("drawn", 1, 3, "hold")
+    assert (made.basis, made.pairs["place"].to_list(), made.verdict.decision) == ("drawn", [1, 2, 3], "hold")
     assert made.pairs["is_whole"].to_list() == [True] * 3
     # One definition in two places: research_rows leave out runs that failed.
     assert wh.open(tmp_path).view("research_rows")["config"].unique().to_list() == [made.baseline.config]

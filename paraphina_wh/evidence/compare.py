@@ -12,6 +12,7 @@ from paraphina_wh.catalog import connect, sql_folder, steady, view_sql
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence import check_level
 from paraphina_wh.evidence.paired import Terms, Verdict, assumption, judge
+from paraphina_wh.evidence.sample import planned
 from paraphina_wh.evidence.sides import VIEWS, Order, Side, find_side, order_of
 from paraphina_wh.known import TIERS, no_budget
 from paraphina_wh.scratch import scratch_database
@@ -25,7 +26,7 @@ class SetComparison:
     """What runs of two configurations prove, in pairs over common seeds.
 
     basis: what the bounds rest on: drawn, all, assumed or listed. assuming: what they assume of each run.
-    first, last: places of the order that were looked at; left_out: seeds of either side at other places.
+    left_out: seeds that only one side has come to yet.
     pairs: columns of sql/import/paired_runs.sql.
     """
 
@@ -33,8 +34,6 @@ class SetComparison:
     candidate: Side
     basis: str
     assuming: str
-    first: int
-    last: int
     left_out: int
     pairs: pl.DataFrame
     verdict: Verdict
@@ -87,8 +86,7 @@ def compare_sets(
             raise WarehouseError(f"{side.name}: {no_budget(side.tier)}", exit_code=2)
     order = order_of(baseline, candidate, assume_independent=assume_independent)
     placed = pl.concat([_placed(baseline, order, "a"), _placed(candidate, order, "b")])
-    first, last = _places(placed)
-    inside = placed.filter(pl.col("place").is_between(first, last))
+    places = _places(baseline, candidate, order, placed)
     with scratch_database(threads=1) as connection:
         for name in _CONSTANTS:
             connection.execute(view_sql(name, Path()))
@@ -96,16 +94,13 @@ def compare_sets(
         terms: pl.DataFrame = connection.sql(_query("comparison_terms"), params=tiers).pl()
         if level is None:
             [(level,)] = connection.execute("SELECT level FROM evidence_settings").fetchall()
-        for name, frame in (("placed_runs", placed), ("comparison_terms", terms)):
+        for name, frame in (("placed_runs", placed), ("places", places), ("comparison_terms", terms)):
             connection.register(name, frame.to_arrow())
-        # Places that are claimed falsely may be any number.
-        is_order = order.basis in ("drawn", "all") and not order.open_because
-        places = {"first": first, "last": last, "every_place": is_order}
-        pairs: pl.DataFrame = connection.sql(_query("paired_runs"), params=places).pl()
+        pairs: pl.DataFrame = connection.sql(_query("paired_runs")).pl()
     measured = Terms(**terms.row(0, named=True))
     verdict = judge(pairs, measured, order.space, level, order.open_because)
-    left_out = placed["seed"].n_unique() - inside["seed"].n_unique()
-    return SetComparison(baseline, candidate, order.basis, assumption(measured), first, last, left_out, pairs, verdict)
+    left_out = placed["seed"].n_unique() - pairs["seed"].drop_nulls().n_unique()
+    return SetComparison(baseline, candidate, order.basis, assumption(measured), left_out, pairs, verdict)
 
 
 def _query(name: str) -> str:
@@ -113,27 +108,24 @@ def _query(name: str) -> str:
 
 
 def _placed(side: Side, order: Order, name: str) -> pl.DataFrame:
-    """Return the runs of a side with their places; begin is the place from which its seeds were drawn."""
-    runs = side.runs.filter(pl.col("seed").is_not_null())
+    """Return the runs of a side with their places in the order."""
     rank = pl.col("arrival").min().over("seed").rank("dense").cast(pl.Int64)
     place = {"drawn": pl.col("seed_index"), "all": pl.col("seed").cast(pl.Int64)}.get(order.basis, rank)
-    begin = pl.col("seed_first").min() if order.basis == "drawn" else place.min()
-    return runs.select(
+    return side.runs.filter(pl.col("seed").is_not_null()).select(
         pl.lit(name).alias("side"),
         place.alias("place"),
-        begin.alias("begin"),
         *("seed", "is_whole", "kill_switch", "pnl_usd", "drawdown_usd"),
     )
 
 
-def _places(placed: pl.DataFrame) -> tuple[int, int]:
-    """Return the first and the last place that both sides have come to; the last is before the first when none is.
+def _places(a: Side, b: Side, order: Order, placed: pl.DataFrame) -> pl.DataFrame:
+    """Return the places that both sides have come to, those included at which there is no run.
 
-    What a side has behind it has no partner yet. To stop there is to look early, which the bounds allow.
+    What one side has behind them has no partner yet. To stop there is to look early, which the bounds allow.
     """
-    ends = placed.group_by("side").agg(pl.col("begin").min(), pl.col("place").max())
-    if ends.height < 2:
-        return 1, 0
-    first: Any = ends["begin"].max()
-    last: Any = ends["place"].min()
-    return int(first), int(last)
+    if order.basis == "drawn" and not order.open_because:
+        one, two = (planned(side.runs) for side in (a, b))
+        return one.filter(one.is_in(two.implode())).alias("place").to_frame()
+    last = placed.group_by("side").agg(pl.col("place").max())["place"]
+    both = placed.filter(pl.col("place") <= last.min()) if len(last) == 2 else placed.clear()
+    return both.select(pl.col("place").unique().sort())

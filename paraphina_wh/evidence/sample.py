@@ -140,7 +140,7 @@ def _drawn(drawn: pl.DataFrame, of_config: pl.DataFrame, config: str, configs: i
     key, space = str(drawn[0, "seed_key"]), int(drawn[0, "seed_space"])
     if problem := false_claim(drawn, key, space):
         return Sample(of_config, "unknown", problem, config, configs)
-    places = _planned(drawn)
+    places = planned(drawn)
     units = places.to_frame().join(drawn, on="seed_index", how="left", maintain_order="left")
     missing = len(places) - len(drawn)
     basis: Basis = "all" if len(places) == space else "drawn"
@@ -161,7 +161,7 @@ def false_claim(drawn: pl.DataFrame, key: str, space: int) -> str | None:
     return f"seed {seed} is not the one at place {place} of key {key!r}: not drawn as it says"
 
 
-def _planned(drawn: pl.DataFrame) -> pl.Series:
+def planned(drawn: pl.DataFrame) -> pl.Series:
     """Return all places from which sweeps drew: each from its first to the last that is there."""
     sweep = pl.min_horizontal(pl.col("seed_first").fill_null(1).clip(1), "seed_index").alias("first")
     last = drawn.group_by(sweep).agg(pl.col("seed_index").max().alias("last"))

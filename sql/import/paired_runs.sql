@@ -1,9 +1,8 @@
 -- paired_runs: what two sets of runs say of the same seeds, and how much the second has more than the first.
 --
--- Grain:  one row per place of the order in which the seeds come, from $first to $last: a pair of runs of one seed.
--- Reads:  placed_runs (side a or b, place, seed, and the columns of compared_runs) and comparison_terms (one row: worst and
---         best values, weights of the score), registered by the caller.
--- Binds:  $first, $last (places), $every_place (a place without any run is a pair, of which nothing is known).
+-- Grain:  one row per place of the order in which the seeds come: a pair of runs of one seed.
+-- Reads:  placed_runs (side a or b, place, seed, and the columns of compared_runs), places (those that are looked at) and
+--         comparison_terms (one row: worst and best values, weights of the score), registered by the caller.
 -- Note:   what a run lacks is somewhere between the worst and the best value: low and high are the two ends. So it is
 --         with a seed that only one side has. Runs of one seed that differ leave the value between the two. Values
 --         beyond the stated ends are counted and taken to them.
@@ -65,10 +64,9 @@ pairs AS (
     FULL JOIN (FROM seeds WHERE side = 'b') b ON b.seed = a.seed
 ),
 placed AS (
-    SELECT coalesce(p.place, o.place) AS place, p.seed, p.a, p.b
-    FROM pairs p
-    FULL JOIN (SELECT unnest(range($first, $last + 1)) AS place WHERE $every_place) o ON o.place = p.place
-    WHERE coalesce(p.place, o.place) BETWEEN $first AND $last
+    SELECT o.place, p.seed, p.a, p.b
+    FROM places o
+    LEFT JOIN pairs p ON p.place = o.place
 ),
 ends AS (
     SELECT
