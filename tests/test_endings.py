@@ -353,7 +353,7 @@ profiles = ["balanced"]
         'case "$*" in *"--seed 4400"*) ;; *) exit 3;; esac',
         f"cat <<E\n{KILLED}E",
     )
-    done = invoke("run", "small.toml", "--engine", command, "--seed-start", "1")
+    done = invoke("run", "small.toml", "--engine", command)
     assert done.exit_code == 1, done.stderr
     folder = tmp_path / "runs" / "small"
     runs = pl.read_csv(folder / "small_runs.csv")
