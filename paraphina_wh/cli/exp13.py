@@ -40,7 +40,11 @@ _SPEC = find_experiment("exp13").spec
 @engine_options(_SPEC.timeout_sec)
 @click.option("--dry-run", is_flag=True, help="Print the runs and what would be done, and stop.")
 @click.option("--allow-mixed", is_flag=True, help="Let rows of the reference and a real engine share the dataset.")
-@click.option("--until-decided", is_flag=True, help="Add runs until every budget has a verdict; needs --max-runs.")
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="Add runs until it is known which profiles keep their budgets.",
+)
 @click.option("--max-runs", type=click.IntRange(min=1), metavar="N", help="With --until-decided: most runs a profile.")
 @level_option
 @sample_options
@@ -74,8 +78,8 @@ def exp13(
     Runs every profile and repeat, takes the telemetry in, appends to the dataset, prints summary and alignment.
     Repeating the command resumes: finished runs are not run again. Exit code 1 when a run failed.
 
-    With --until-decided runs are added in batches until the evidence of these runs decides every budget, or there are
-    --max-runs of each profile. The bounds hold at every look: stop, repeat with more, nothing is spent.
+    With --until-decided runs are added in batches until each profile is proved to keep its budgets, or to break one, or
+    has --max-runs. The bounds hold at every look: stop, repeat with more, nothing is spent.
     """
     from paraphina_wh.evidence.sample import Choice
     from paraphina_wh.experiments.exp13 import knobs_of_presets, run_exp13

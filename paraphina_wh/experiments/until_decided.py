@@ -1,4 +1,4 @@
-"""exp13 until every budget is decided: runs in batches, a look after each.
+"""exp13 until it is decided whether each profile keeps its budgets: runs in batches, a look after each.
 
 The bounds hold at every look, so nothing is planned and nothing is spent: stop, go on, raise the number of runs.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -44,8 +44,8 @@ class Decided:
 
     @property
     def is_decided(self) -> bool:
-        """Tell whether every budget of every profile has the verdict pass or fail."""
-        return self.seen is not None and self.seen.decided
+        """Tell whether it is known of every profile whether it keeps its budgets."""
+        return self.seen is not None and not any(map(_is_undecided, self.seen.evidence.iter_rows(named=True)))
 
     @property
     def verdicts(self) -> pl.DataFrame:
@@ -89,9 +89,9 @@ def run_until_decided(
     level: float | None = None,
     allow_mixed: bool = False,
 ) -> Decided:
-    """Add runs until every budget of every profile has a verdict, or each profile has max_runs runs.
+    """Add runs until every profile is proved to keep its budgets, or to break one, or has max_runs runs.
 
-    A profile whose budgets are all decided gets no more runs. The looks count the runs of this label prefix alone, not
+    A profile of which that is known gets no more runs. The looks count the runs of this label prefix alone, not
     what the dataset held before. A batch with a failed run ends it: repeat the command.
     Raises: WarehouseError (exit code 2) for runs that can decide nothing.
     """
@@ -122,8 +122,13 @@ def _look(
 
 
 def _is_open(seen: Alignment, profile: str) -> bool:
-    verdicts = seen.evidence.filter(risk_tier=profile).select(pl.col("^.*_verdict$"))
-    return "undecided" in verdicts.row(0)
+    return _is_undecided(seen.evidence.filter(risk_tier=profile).row(0, named=True))
+
+
+def _is_undecided(tier: dict[str, Any]) -> bool:
+    """Tell whether nobody knows if a tier keeps its budgets: none is broken, and not all are kept."""
+    verdicts = {tier[f"{budget.key}_verdict"] for budget in BUDGETS}
+    return "undecided" in verdicts and "fail" not in verdicts
 
 
 def runs_to_decide(warehouse: Warehouse, options: RunOptions, max_runs: int, level: float) -> pl.DataFrame:
