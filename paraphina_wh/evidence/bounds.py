@@ -27,6 +27,8 @@ Values = NDArray[np.float64]
 
 # For seeds that were drawn from no known space: so large that no draw tells anything of the next.
 ENDLESS: Final = 2**53
+# How many further runs are thought of when it is worked out what would decide: more are not run to find out.
+FURTHER: Final = 20_000
 # Beta prior of a share: most of its weight near 0, where budgets are.
 _PRIOR_HITS: Final = 0.25
 _PRIOR_OTHERS: Final = 1.0

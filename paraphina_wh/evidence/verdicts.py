@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Values = NDArray[np.float64]
 
-# How many further runs are thought of when it is worked out what would decide.
-_FURTHER: Final = 20_000
 _TAIL: Final = 0.95
 # Larger spaces are as good as endless, and not named in a reason.
 _COUNTED: Final = 1_000_000
@@ -120,7 +118,7 @@ def _kill(sample: Sample, budget: float, level: float) -> Finding:
     known = bounds.share(low, high, budget, sample.space, level)
     needed = None
     if min(known.p_below, known.p_above) > 1 - level:
-        runs = bounds.runs_that_prove_few(high, _FURTHER, budget, sample.space, level)
+        runs = bounds.runs_that_prove_few(high, bounds.FURTHER, budget, sample.space, level)
         needed = None if runs is None else runs - low.size
     return Finding(n, estimate, known.lower, known.upper, known.p_below, known.p_above, needed)
 
@@ -137,9 +135,9 @@ def _mean(sample: Sample, name: str, budget: float, ends: tuple[float, float], l
     needed = None
     if min(kept, broken) > 1 - level:
         runs = (
-            bounds.runs_that_prove_mean(low, _FURTHER, budget, ends, sample.space, level)
+            bounds.runs_that_prove_mean(low, bounds.FURTHER, budget, ends, sample.space, level)
             if is_floor
-            else bounds.runs_that_prove_mean(-high, _FURTHER, -budget, (-ends[1], -ends[0]), sample.space, level)
+            else bounds.runs_that_prove_mean(-high, bounds.FURTHER, -budget, (-ends[1], -ends[0]), sample.space, level)
         )
         needed = None if runs is None else runs - low.size
     return Finding(n, estimate, known.lower, known.upper, kept, broken, needed)

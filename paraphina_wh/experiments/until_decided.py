@@ -142,7 +142,7 @@ def runs_to_decide(warehouse: Warehouse, options: RunOptions, max_runs: int, lev
     rows = []
     for tier in risk_tiers().filter(pl.col("risk_tier").is_in(list(profiles))).iter_rows(named=True):
         budget = tier["max_kill_prob"]
-        runs = bounds.runs_that_prove_few(np.zeros(0), space, budget, space, level)
+        runs = bounds.runs_that_prove_few(np.zeros(0), bounds.FURTHER, budget, space, level)
         rows.append((tier["risk_tier"], f"kill probability <= {budget:g}", runs, runs is not None and runs <= max_runs))
     return pl.DataFrame(rows, schema=["risk_tier", "budget", "kill_free_runs", "fits"], orient="row")
 
