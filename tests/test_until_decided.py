@@ -103,9 +103,9 @@ def test_a_dry_run_says_what_so_many_runs_can_decide(invoke: Invoke, tmp_path: P
     )
     assert shown.stdout.splitlines() == [
         "risk_tier,budget,kill_free_runs,fits",
-        "conservative,kill probability <= 0.01,461,false",
-        "balanced,kill probability <= 0.05,82,false",
-        "aggressive,kill probability <= 0.15,24,true",
+        "conservative,kill probability <= 0.01,461,False",
+        "balanced,kill probability <= 0.05,82,False",
+        "aggressive,kill probability <= 0.15,24,True",
     ]
     assert list(tmp_path.iterdir()) == []
 
