@@ -48,7 +48,7 @@ DATASET_COLUMNS: Final = {
     "seed_index": "BIGINT",
     "seed_space": "BIGINT",
     "seed_first": "BIGINT",
-    "evidence": "VARCHAR",
+    "evidence_json": "VARCHAR",
 }
 
 # Where a row of an imported file comes from; meaning: sql/44_mc_runs.sql.

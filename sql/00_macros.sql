@@ -54,3 +54,6 @@ CREATE OR REPLACE MACRO utc_text(instant) AS CASE
     WHEN epoch_us(instant) % 1000000 = 0 THEN strftime(make_timestamp(epoch_us(instant)), '%Y-%m-%dT%H:%M:%S+00:00')
     ELSE strftime(make_timestamp(epoch_us(instant)), '%Y-%m-%dT%H:%M:%S.%f+00:00')
 END;
+
+-- A value of a JSON text as text, as Spark calls it: `get_json_object(text, '$[0].name')`.
+CREATE OR REPLACE MACRO get_json_object(json_text, path) AS json_extract_string(json_text, path);

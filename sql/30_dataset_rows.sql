@@ -48,7 +48,7 @@
 --   seed_index            | -         | place of a drawn seed in the order, from 1
 --   seed_space            | count     | seeds that were drawn from: 0 to this, exclusive
 --   seed_first            | -         | place of the order from which its sweep drew on
---   evidence              | -         | JSON, on the last line of each stretch appended: what the file through it proves
+--   evidence_json         | -         | JSON, on the last line of each stretch appended: what the file through it proves
 CREATE OR REPLACE VIEW dataset_rows AS
 SELECT
     dataset, line_no, byte_offset, bytes, line, raw, coalesce(is_terminated, true) AS is_terminated, prefix_sha256,
@@ -57,12 +57,12 @@ SELECT
     num_ticks, final_pnl, max_pnl, min_pnl, max_drawdown, frac_normal, frac_warning, frac_hard, kill_prob,
     run_id, experiment, engine, evidence_id,
     seed, cfg_hash, truncated, ticks_requested, config, seed_origin, seed_key, seed_index, seed_space, seed_first,
-    evidence
+    evidence_json
 FROM (
     SELECT
         *,
         row_number() OVER (
-            PARTITION BY dataset, line_no ORDER BY byte_offset, bytes DESC, is_terminated DESC, evidence IS NULL
+            PARTITION BY dataset, line_no ORDER BY byte_offset, bytes DESC, is_terminated DESC, evidence_json IS NULL
         ) AS nth
     FROM read_parquet(
         'datasets/*/*.parquet',

@@ -73,7 +73,10 @@ of_seeds AS (
     SELECT
         dataset, risk_tier, config_id, ticks, seed, seed_origin, seed_key, seed_index, seed_space, seed_first,
         engine, content,
-        row_number() OVER (same_seed ORDER BY is_whole DESC, seed_index IS NULL, line_no DESC) AS nth,
+        row_number() OVER (
+            PARTITION BY dataset, risk_tier, config_id, told_by
+            ORDER BY is_whole DESC, seed_index IS NULL, line_no DESC
+        ) AS nth,
         min(line_no) OVER same_seed AS line_no, max(line_no) OVER same_seed AS last_line_no,
         count(*) OVER same_seed AS copies,
         min(kill_low) OVER same_seed AS kill_low, max(kill_high) OVER same_seed AS kill_high,
@@ -85,15 +88,20 @@ of_seeds AS (
 units AS (
     SELECT
         *,
-        row_number() OVER (same_content ORDER BY line_no) AS nth_of_content,
+        row_number() OVER (
+            PARTITION BY dataset, risk_tier, config_id, drawn_seed, other_content ORDER BY line_no
+        ) AS nth_of_content,
         min(line_no) OVER same_content AS first_line, max(last_line_no) OVER same_content AS last_line,
         CAST(sum(copies) OVER same_content AS BIGINT) AS lines_of_unit
-    FROM of_seeds
-    WHERE nth = 1
-    WINDOW same_content AS (
-        PARTITION BY dataset, risk_tier, config_id, CASE WHEN seed_origin = 'drawn' THEN seed END,
-                     CASE WHEN seed_origin = 'drawn' THEN NULL ELSE content END
-    )
+    FROM (
+        SELECT
+            *,
+            CASE WHEN seed_origin = 'drawn' THEN seed END AS drawn_seed,
+            CASE WHEN seed_origin = 'drawn' THEN NULL ELSE content END AS other_content
+        FROM of_seeds
+        WHERE nth = 1
+    ) AS represented
+    WINDOW same_content AS (PARTITION BY dataset, risk_tier, config_id, drawn_seed, other_content)
 )
 SELECT
     dataset, risk_tier, config_id AS config, first_line AS line_no, last_line AS last_line_no, lines_of_unit AS copies,

@@ -2,7 +2,7 @@
 --
 -- Grain:  one row per dataset and risk tier, tiers without runs included; none for a dataset that was last appended to
 --         by an earlier version: the next append judges it.
--- Reads:  risk_tiers; dataset_rows, the last line that holds evidence: what was judged when the line came in.
+-- Reads:  risk_tiers; dataset_rows, the last line that holds evidence: what was judged when the line came in; macros.
 -- Note:   pass: proved kept, fail: proved broken, at the level; undecided: neither, and the reason says why. A wrong pass,
 --         and a wrong fail, has a chance of at most 1 - level for each budget, however often one looks and whatever the
 --         distribution, as long as no run lies beyond the stated range; see docs/evidence.md. Only seeds that were drawn
@@ -59,37 +59,65 @@ CREATE OR REPLACE VIEW evidence AS
 WITH latest AS (
     SELECT dataset, max(line_no) AS through_line
     FROM dataset_rows
-    WHERE evidence IS NOT NULL
+    WHERE evidence_json IS NOT NULL
     GROUP BY dataset
 ),
 judged AS (
-    SELECT l.dataset, l.through_line, unnest(from_json(r.evidence, '[{
-        "risk_tier": "VARCHAR", "n_runs": "BIGINT", "n_independent": "BIGINT", "n_missing": "BIGINT",
-        "engine": "VARCHAR", "config": "VARCHAR", "n_configs": "BIGINT", "basis": "VARCHAR", "seed_key": "VARCHAR",
-        "seed_space": "BIGINT", "kill_n": "BIGINT", "kills": "BIGINT", "kill_prob": "DOUBLE", "kill_lower": "DOUBLE",
-        "kill_upper": "DOUBLE", "kill_p_kept": "DOUBLE", "kill_p_broken": "DOUBLE", "kill_verdict": "VARCHAR",
-        "kill_reason": "VARCHAR", "pnl_n": "BIGINT", "pnl_mean": "DOUBLE", "pnl_lower": "DOUBLE",
-        "pnl_upper": "DOUBLE", "pnl_p_kept": "DOUBLE", "pnl_p_broken": "DOUBLE", "pnl_verdict": "VARCHAR",
-        "pnl_reason": "VARCHAR", "dd_n": "BIGINT", "dd_mean": "DOUBLE", "dd_lower": "DOUBLE", "dd_upper": "DOUBLE",
-        "dd_p_kept": "DOUBLE", "dd_p_broken": "DOUBLE", "dd_verdict": "VARCHAR", "dd_reason": "VARCHAR",
-        "dd_q95": "DOUBLE", "dd_q95_lower": "DOUBLE", "dd_q95_upper": "DOUBLE", "dd_cvar95": "DOUBLE",
-        "dd_cvar95_lower": "DOUBLE", "dd_cvar95_upper": "DOUBLE", "level": "DOUBLE",
-        "kill_free_runs_needed": "BIGINT", "pnl_runs_needed": "BIGINT", "dd_runs_needed": "BIGINT",
-        "worst_drawdown_usd": "DOUBLE", "worst_pnl_usd": "DOUBLE", "best_pnl_usd": "DOUBLE"
-    }]')) AS tier
+    SELECT
+        l.dataset, l.through_line, t.risk_tier, t.tier_order, r.evidence_json,
+        concat('$[', CAST(t.tier_order - 1 AS VARCHAR(2)), '].') AS tier
     FROM latest l
     JOIN dataset_rows r ON r.dataset = l.dataset AND r.line_no = l.through_line
+    CROSS JOIN risk_tiers t
 )
 SELECT
-    dataset, through_line,
-    tier.risk_tier, tier.n_runs, tier.n_independent, tier.n_missing, tier.engine, tier.config, tier.n_configs,
-    tier.basis, tier.seed_key, tier.seed_space, tier.kill_n, tier.kills, tier.kill_prob, tier.kill_lower,
-    tier.kill_upper, tier.kill_p_kept, tier.kill_p_broken, tier.kill_verdict, tier.kill_reason, tier.pnl_n,
-    tier.pnl_mean, tier.pnl_lower, tier.pnl_upper, tier.pnl_p_kept, tier.pnl_p_broken, tier.pnl_verdict,
-    tier.pnl_reason, tier.dd_n, tier.dd_mean, tier.dd_lower, tier.dd_upper, tier.dd_p_kept, tier.dd_p_broken,
-    tier.dd_verdict, tier.dd_reason, tier.dd_q95, tier.dd_q95_lower, tier.dd_q95_upper, tier.dd_cvar95,
-    tier.dd_cvar95_lower, tier.dd_cvar95_upper, tier.level, tier.kill_free_runs_needed, tier.pnl_runs_needed,
-    tier.dd_runs_needed, tier.worst_drawdown_usd, tier.worst_pnl_usd, tier.best_pnl_usd
+    dataset, through_line, risk_tier,
+    CAST(get_json_object(evidence_json, concat(tier, 'n_runs')) AS BIGINT) AS n_runs,
+    CAST(get_json_object(evidence_json, concat(tier, 'n_independent')) AS BIGINT) AS n_independent,
+    CAST(get_json_object(evidence_json, concat(tier, 'n_missing')) AS BIGINT) AS n_missing,
+    get_json_object(evidence_json, concat(tier, 'engine')) AS engine,
+    get_json_object(evidence_json, concat(tier, 'config')) AS config,
+    CAST(get_json_object(evidence_json, concat(tier, 'n_configs')) AS BIGINT) AS n_configs,
+    get_json_object(evidence_json, concat(tier, 'basis')) AS basis,
+    get_json_object(evidence_json, concat(tier, 'seed_key')) AS seed_key,
+    CAST(get_json_object(evidence_json, concat(tier, 'seed_space')) AS BIGINT) AS seed_space,
+    CAST(get_json_object(evidence_json, concat(tier, 'kill_n')) AS BIGINT) AS kill_n,
+    CAST(get_json_object(evidence_json, concat(tier, 'kills')) AS BIGINT) AS kills,
+    CAST(get_json_object(evidence_json, concat(tier, 'kill_prob')) AS DOUBLE) AS kill_prob,
+    CAST(get_json_object(evidence_json, concat(tier, 'kill_lower')) AS DOUBLE) AS kill_lower,
+    CAST(get_json_object(evidence_json, concat(tier, 'kill_upper')) AS DOUBLE) AS kill_upper,
+    CAST(get_json_object(evidence_json, concat(tier, 'kill_p_kept')) AS DOUBLE) AS kill_p_kept,
+    CAST(get_json_object(evidence_json, concat(tier, 'kill_p_broken')) AS DOUBLE) AS kill_p_broken,
+    get_json_object(evidence_json, concat(tier, 'kill_verdict')) AS kill_verdict,
+    get_json_object(evidence_json, concat(tier, 'kill_reason')) AS kill_reason,
+    CAST(get_json_object(evidence_json, concat(tier, 'pnl_n')) AS BIGINT) AS pnl_n,
+    CAST(get_json_object(evidence_json, concat(tier, 'pnl_mean')) AS DOUBLE) AS pnl_mean,
+    CAST(get_json_object(evidence_json, concat(tier, 'pnl_lower')) AS DOUBLE) AS pnl_lower,
+    CAST(get_json_object(evidence_json, concat(tier, 'pnl_upper')) AS DOUBLE) AS pnl_upper,
+    CAST(get_json_object(evidence_json, concat(tier, 'pnl_p_kept')) AS DOUBLE) AS pnl_p_kept,
+    CAST(get_json_object(evidence_json, concat(tier, 'pnl_p_broken')) AS DOUBLE) AS pnl_p_broken,
+    get_json_object(evidence_json, concat(tier, 'pnl_verdict')) AS pnl_verdict,
+    get_json_object(evidence_json, concat(tier, 'pnl_reason')) AS pnl_reason,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_n')) AS BIGINT) AS dd_n,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_mean')) AS DOUBLE) AS dd_mean,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_lower')) AS DOUBLE) AS dd_lower,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_upper')) AS DOUBLE) AS dd_upper,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_p_kept')) AS DOUBLE) AS dd_p_kept,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_p_broken')) AS DOUBLE) AS dd_p_broken,
+    get_json_object(evidence_json, concat(tier, 'dd_verdict')) AS dd_verdict,
+    get_json_object(evidence_json, concat(tier, 'dd_reason')) AS dd_reason,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_q95')) AS DOUBLE) AS dd_q95,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_q95_lower')) AS DOUBLE) AS dd_q95_lower,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_q95_upper')) AS DOUBLE) AS dd_q95_upper,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_cvar95')) AS DOUBLE) AS dd_cvar95,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_cvar95_lower')) AS DOUBLE) AS dd_cvar95_lower,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_cvar95_upper')) AS DOUBLE) AS dd_cvar95_upper,
+    CAST(get_json_object(evidence_json, concat(tier, 'level')) AS DOUBLE) AS level,
+    CAST(get_json_object(evidence_json, concat(tier, 'kill_free_runs_needed')) AS BIGINT) AS kill_free_runs_needed,
+    CAST(get_json_object(evidence_json, concat(tier, 'pnl_runs_needed')) AS BIGINT) AS pnl_runs_needed,
+    CAST(get_json_object(evidence_json, concat(tier, 'dd_runs_needed')) AS BIGINT) AS dd_runs_needed,
+    CAST(get_json_object(evidence_json, concat(tier, 'worst_drawdown_usd')) AS DOUBLE) AS worst_drawdown_usd,
+    CAST(get_json_object(evidence_json, concat(tier, 'worst_pnl_usd')) AS DOUBLE) AS worst_pnl_usd,
+    CAST(get_json_object(evidence_json, concat(tier, 'best_pnl_usd')) AS DOUBLE) AS best_pnl_usd
 FROM judged
-JOIN risk_tiers t ON t.risk_tier = tier.risk_tier
-ORDER BY dataset, t.tier_order;
+ORDER BY dataset, tier_order;

@@ -90,9 +90,10 @@ def _judge(connection: DuckDBPyConnection, content: bytes, file: Path) -> None:
     """Put on the last of the new lines what all lines of the file prove, for the view `evidence`."""
     with rows_of(content, file) as whole:
         judge(whole)
-        [(evidence,)] = whole.execute("SELECT max_by(evidence, line_no) FROM dataset_lines").fetchall()
+        [(evidence,)] = whole.execute("SELECT max_by(evidence_json, line_no) FROM dataset_lines").fetchall()
     connection.execute(
-        "UPDATE dataset_lines SET evidence = ? WHERE line_no = (SELECT max(line_no) FROM dataset_lines)", [evidence]
+        "UPDATE dataset_lines SET evidence_json = ? WHERE line_no = (SELECT max(line_no) FROM dataset_lines)",
+        [evidence],
     )
 
 

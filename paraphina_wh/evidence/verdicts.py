@@ -59,7 +59,7 @@ def judge(connection: DuckDBPyConnection, choice: Choice = EVERYTHING, level: fl
         for tier in tiers.iter_rows(named=True)
     ]
     connection.execute(
-        "UPDATE dataset_lines SET evidence = $rows WHERE line_no = (SELECT max(line_no) FROM dataset_lines)",
+        "UPDATE dataset_lines SET evidence_json = $rows WHERE line_no = (SELECT max(line_no) FROM dataset_lines)",
         {"rows": msgspec.json.encode(rows).decode()},
     )
 

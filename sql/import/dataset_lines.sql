@@ -106,5 +106,5 @@ SELECT
     try_cast(whole_of(cell(names, texts, 'seed_index')) AS BIGINT) AS seed_index,
     try_cast(whole_of(cell(names, texts, 'seed_space')) AS BIGINT) AS seed_space,
     try_cast(whole_of(cell(names, texts, 'seed_first')) AS BIGINT) AS seed_first,
-    NULL::VARCHAR AS evidence
+    NULL::VARCHAR AS evidence_json
 FROM cells;
