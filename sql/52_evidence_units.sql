@@ -4,7 +4,7 @@
 --         seed is named, of one content.
 -- Reads:  dataset_rows, its runs.
 -- Note:   a whole run counts more than one that is cut off. Whole runs of one seed that differ leave the value between
---         the two. Seeds that were not drawn, but give the same content, are one unit: an engine may tell fewer seeds
+--         the two. A seed that stands in several orders is of the one that came first. Seeds that were not drawn, but give the same content, are one unit: an engine may tell fewer seeds
 --         apart than there are numbers. Content is the evidence_id, else PnL at the end, at its highest and lowest,
 --         drawdown, ticks and kill; a line that names no evidence_id is a copy of one that does by these numbers.
 --         A row that names no configuration has one of cfg_hash, engine and length: ticks asked for, else those of
@@ -24,13 +24,14 @@
 --   seed_index            | -         | its place there, from 1
 --   seed_space            | count     | seeds that the engine tells apart
 --   seed_first            | -         | the place at which the sweep began to draw
+--   order_line_no         | -         | first line of the configuration that was drawn from the same order; null: not drawn
 --   engine                | -         | reference for the embedded engine; anything else, or null, is a real one
 --   kill_low              | frac      | kill probability at least: 0 or 1; null when nobody knows
 --   kill_high             | frac      | and at most
 --   pnl_low               | usd       | final PnL at least; null when nobody knows
 --   pnl_high              | usd       | and at most
---   dd_low                | usd       | drawdown as a magnitude, at least; null when nobody knows
---   dd_high               | usd       | and at most
+--   dd_low                | usd       | drawdown as a magnitude, at least; of a run that is cut off, what it shows
+--   dd_high               | usd       | and at most; null when nobody knows
 CREATE OR REPLACE VIEW evidence_units AS
 WITH runs_of_tiers AS (
     SELECT
@@ -40,6 +41,8 @@ WITH runs_of_tiers AS (
         coalesce(ticks_requested, CASE WHEN config IS NULL AND kill_prob = 0 THEN num_ticks END) AS ticks,
         seed, seed_origin, seed_key, seed_index, seed_space, seed_first, engine, evidence_id,
         NOT coalesce(truncated, false) AS is_whole, num_ticks,
+        seed_origin = 'drawn' AND seed IS NOT NULL AND seed_key IS NOT NULL AND seed_index IS NOT NULL
+        AND seed_space IS NOT NULL AS is_drawn,
         final_pnl, max_pnl, min_pnl, abs(max_drawdown) AS drawdown, kill_prob
     FROM dataset_rows
     WHERE is_run
@@ -66,22 +69,26 @@ known AS (
         CASE WHEN seed IS NULL THEN content ELSE 'seed ' || CAST(seed AS VARCHAR(20)) END AS told_by,
         CASE WHEN kill_prob > 0 AND kill_prob < 1 THEN 0e0 ELSE kill_prob END AS kill_low,
         CASE WHEN kill_prob > 0 AND kill_prob < 1 THEN 1e0 ELSE kill_prob END AS kill_high,
-        CASE WHEN is_whole THEN final_pnl END AS pnl, CASE WHEN is_whole THEN drawdown END AS dd
+        CASE WHEN is_whole THEN final_pnl END AS pnl, CASE WHEN is_whole THEN drawdown END AS dd, drawdown AS dd_shown,
+        CASE WHEN is_drawn THEN min(line_no) OVER same_order END AS order_line_no
     FROM configured
+    WINDOW same_order AS (
+        PARTITION BY dataset, risk_tier, config_id, is_drawn, seed_key, seed_space
+    )
 ),
 of_seeds AS (
     SELECT
         dataset, risk_tier, config_id, ticks, seed, seed_origin, seed_key, seed_index, seed_space, seed_first,
-        engine, content,
+        order_line_no, engine, content,
         row_number() OVER (
             PARTITION BY dataset, risk_tier, config_id, told_by
-            ORDER BY is_whole DESC, seed_index IS NULL, line_no DESC
+            ORDER BY order_line_no IS NULL, order_line_no, is_whole DESC, line_no DESC
         ) AS nth,
         min(line_no) OVER same_seed AS line_no, max(line_no) OVER same_seed AS last_line_no,
         count(*) OVER same_seed AS copies,
         min(kill_low) OVER same_seed AS kill_low, max(kill_high) OVER same_seed AS kill_high,
         min(pnl) OVER same_seed AS pnl_low, max(pnl) OVER same_seed AS pnl_high,
-        min(dd) OVER same_seed AS dd_low, max(dd) OVER same_seed AS dd_high
+        coalesce(min(dd) OVER same_seed, max(dd_shown) OVER same_seed) AS dd_low, max(dd) OVER same_seed AS dd_high
     FROM known
     WINDOW same_seed AS (PARTITION BY dataset, risk_tier, config_id, told_by)
 ),
@@ -105,7 +112,7 @@ units AS (
 )
 SELECT
     dataset, risk_tier, config_id AS config, first_line AS line_no, last_line AS last_line_no, lines_of_unit AS copies,
-    ticks, seed, seed_origin, seed_key, seed_index, seed_space, seed_first, engine,
+    ticks, seed, seed_origin, seed_key, seed_index, seed_space, seed_first, order_line_no, engine,
     kill_low, kill_high, pnl_low, pnl_high, dd_low, dd_high
 FROM units
 WHERE nth_of_content = 1

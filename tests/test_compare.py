@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import paraphina_wh as wh
-from paraphina_wh.engine.seeds import seeds_of
+from paraphina_wh.engine.seeds import SEED_SPACE, seeds_of
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence.compare import SetComparison, compare_sets, find_sides
 from paraphina_wh.evidence.paired import Terms, judge
@@ -34,6 +34,12 @@ _COLUMNS = {
     "pnl_usd": pl.Float64,
     "drawdown_usd": pl.Float64,
 }
+
+
+@pytest.fixture(autouse=True)
+def engine_of_few_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Declare an engine of which any handful of seeds may be all there are, so that answers are exact."""
+    monkeypatch.setitem(SEED_SPACE, "external", 1)
 
 
 def side(name: str, *runs: Run, space: int = 4, **common: object) -> Side:
@@ -152,17 +158,17 @@ def test_what_one_side_has_beyond_the_other_has_no_partner_yet() -> None:
 
 
 def test_the_pairs_begin_where_both_sides_have_begun() -> None:
-    a = side("a", *[{}] * 4, space=9)
-    b = side("b", *({"seed_index": i, "seed_first": 3} for i in (3, 4)), space=9)
+    a = side("a", *[{}] * 6, space=9)
+    b = side("b", *({"seed_index": i, "seed_first": 5} for i in (5, 6)), space=9)
     made = compare_sets(a, b)
-    assert (made.pairs["place"].to_list(), made.verdict.holes, made.left_out) == ([3, 4], 0, 2)
+    assert (made.pairs["place"].to_list(), made.verdict.holes, made.left_out) == ([5, 6], 0, 4)
 
 
 def test_sweeps_that_draw_from_other_parts_of_the_order_leave_no_hole_between_them() -> None:
-    parts = [{"seed_index": 1}, {"seed_index": 7, "seed_first": 6}]
+    parts = [{"seed_index": 1}, {"seed_index": 6, "seed_first": 5}]
     made = compare_sets(side("a", *parts, space=9), side("b", *parts, space=9))
-    # Place 6 was planned, and has no run.
-    assert made.pairs.select("place", "is_whole").rows() == [(1, True), (6, False), (7, True)]
+    # Place 5 was planned, and has no run.
+    assert made.pairs.select("place", "is_whole").rows() == [(1, True), (5, False), (6, True)]
 
 
 def test_runs_of_one_seed_that_differ_leave_the_value_between_them() -> None:
@@ -207,7 +213,9 @@ def test_seeds_that_nobody_drew_give_no_verdict_unless_it_is_assumed() -> None:
     assert assumed.report()["basis"] == "assumed"
 
 
-def test_every_seed_there_is_gives_the_exact_answer_whoever_listed_them() -> None:
+def test_every_seed_there_is_gives_the_exact_answer_whoever_listed_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SEED_SPACE, "external", 10_000)
+
     def every(name: str, **told: Any) -> Side:
         return side(name, *({"seed": seed} for seed in range(10_000)), **LISTED, **told)
 
@@ -240,6 +248,14 @@ def test_two_orders_are_not_one() -> None:
 def test_runs_that_do_not_see_the_same_market_are_no_pairs(told: Run, reason: str) -> None:
     made = compare_sets(side("a", {}, {}), side("b", *[told] * 2), assume_independent=True)
     assert (made.verdict.decision, made.verdict.reason) == ("hold", reason)
+
+
+def test_seeds_that_are_only_a_part_of_all_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four seeds run and asked for with --seed-space 4 are not all: the engine tells 10,000 apart."""
+    monkeypatch.setitem(SEED_SPACE, "external", 10_000)
+    made = compare_sets(side("a", *[{}] * 4), side("b", *[{"pnl_usd": 130.0}] * 4))
+    assert (made.basis, made.verdict.decision) == ("drawn", "hold")
+    assert made.verdict.reason == "seeds drawn from 0..3 are no sample of the 10000 that the engine tells apart"
 
 
 def test_no_common_seed_is_no_pair() -> None:

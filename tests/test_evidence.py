@@ -14,7 +14,7 @@ import pytest
 from paraphina_wh.alignment import Alignment, align
 from paraphina_wh.catalog import connect
 from paraphina_wh.datasets import append_research_rows, dataset_file, mirror_dataset, read_dataset
-from paraphina_wh.engine.seeds import seeds_of
+from paraphina_wh.engine.seeds import SEED_SPACE, seeds_of
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence import level_of_family, verdict_table
 from paraphina_wh.evidence.sample import Choice
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 TIERS = ("conservative", "balanced", "aggressive")
 KEY, SPACE = "1", 10_000
 # The first places of the order that key 1 names, for all tests.
-ORDER = seeds_of(KEY, SPACE, 1, 500)
+ORDER = seeds_of(KEY, SPACE, 1, 1100)
 
 
 @pytest.fixture
@@ -97,8 +97,9 @@ def test_445_of_10000_seeds_without_a_kill_prove_one_percent_and_444_do_not(root
     assert short["kill_reason"] == "0 to 0.0101, 1 more kill-free runs would prove it, 444 of 10000 seeds"
 
 
-def test_with_all_seeds_run_the_answer_is_exact(root: Warehouse) -> None:
-    """Three seeds in all, one killed: a third, more than a twentieth; the mean PnL is 1, the mean drawdown 2."""
+def test_with_all_seeds_run_the_answer_is_exact(root: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine of three seeds, one killed: a third, more than a twentieth; the mean PnL is 1, the mean drawdown 2."""
+    monkeypatch.setitem(SEED_SPACE, "external", 3)
     order = seeds_of(KEY, 3, 1, 3)
     found = evidence(root, *(each | {"seed": order[i], "seed_space": 3} for i, each in enumerate(runs(3, 1))))
 
@@ -148,6 +149,15 @@ def test_no_look_takes_back_what_an_earlier_one_proved(root: Warehouse) -> None:
     assert kept["kill_verdict"] == evidence(root, *later, tier="aggressive")["kill_verdict"] == "pass"
 
 
+def test_what_is_proved_twice_is_what_the_runs_say_more_clearly(root: Warehouse) -> None:
+    """24 runs without a kill prove the aggressive 15 %. When 60 of the next 60 are killed, that was bad luck."""
+    killed = [drawn(i, "aggressive", kill_switch=True) for i in range(25, 85)]
+    found = evidence(root, *runs(24, 0, "aggressive"), *killed, tier="aggressive")
+
+    assert found["kill_p_broken"] < found["kill_p_kept"] <= 0.05
+    assert (found["kill_verdict"], found["kill_reason"][:9]) == ("fail", "at least ")
+
+
 @pytest.mark.parametrize(("key", "value"), [("max_drawdown", 40001.0), ("final_pnl", -7501.0), ("final_pnl", 12501.0)])
 def test_a_run_beyond_the_stated_range_leaves_that_budget_open(root: Warehouse, key: str, value: float) -> None:
     found = evidence(root, *runs(100), drawn(101) | {key: value})
@@ -192,8 +202,8 @@ def test_no_missing_run_proves_that_a_budget_is_broken(root: Warehouse) -> None:
 
 
 def test_a_sweep_may_begin_later_in_the_order(root: Warehouse) -> None:
-    """Places 101 to 124, drawn from place 101 on: nothing is missing before."""
-    part = [drawn(place, "aggressive", seed_first=101, final_pnl=float(place)) for place in range(101, 125)]
+    """Places 1,001 to 1,024, where what a sweep chose is proved: nothing is missing before."""
+    part = [drawn(place, "aggressive", seed_first=1001, final_pnl=float(place)) for place in range(1001, 1025)]
     found = evidence(root, *part, tier="aggressive")
     assert (found["n_missing"], found["kill_verdict"]) == (0, "pass")
 
@@ -206,6 +216,16 @@ def test_the_kill_of_a_run_that_is_cut_off_is_unknown(root: Warehouse) -> None:
     found = evidence(root, *runs(23, 0, "aggressive"), cut, tier="aggressive")
 
     assert (found["kill_n"], found["pnl_n"], found["kill_verdict"]) == (23, 23, "undecided")
+
+
+def test_a_run_that_is_cut_off_was_at_least_so_deep(root: Warehouse) -> None:
+    """Beyond the stated range it leaves the budget open, as a whole run would."""
+    cut: Row = {"kill_switch": None, "truncated": True}
+    beyond = evidence(root, *runs(100), drawn(101, max_drawdown=90_000.0, **cut))
+    assert beyond["dd_reason"] == "a drawdown of 90000 usd is beyond the stated range of 0 to 40000"
+
+    deep = evidence(root, *(drawn(i, max_drawdown=30_000.0, **cut) for i in range(1, 31)))
+    assert (deep["dd_n"], deep["dd_mean"], deep["dd_verdict"]) == (0, None, "fail")
 
 
 def test_a_value_that_nobody_knows_is_not_left_out(root: Warehouse) -> None:
@@ -348,6 +368,34 @@ def test_a_seed_at_the_wrong_place_was_not_drawn(root: Warehouse) -> None:
     assert_open(found, reason)
 
 
+@pytest.mark.parametrize("space", [1, 3, 9_999, 15_000])
+def test_seeds_of_a_space_that_is_not_the_engine_s_stand_for_themselves_alone(root: Warehouse, space: int) -> None:
+    """With --seed-space 1 one run would be all there are. 0..14,999 have some of the 10,000 twice."""
+    runs_of_space = min(space, 30)
+    order = seeds_of(KEY, space, 1, runs_of_space)
+    some = [drawn(i, "aggressive", seed=seed, seed_space=space) for i, seed in enumerate(order, 1)]
+    found = evidence(root, *some, tier="aggressive")
+    reason = f"seeds drawn from 0..{space - 1} are no sample of the 10000 that the engine tells apart"
+
+    assert found["basis"] == "listed"
+    assert_open(found, reason)
+    assumed = evidence(root, *some, tier="aggressive", choice=Choice(assume_independent=True))
+    assert (assumed["basis"], assumed["kill_verdict"] == "pass") == ("assumed", runs_of_space == 30)
+
+
+@pytest.mark.parametrize("space", [20_000, 2**40])
+def test_seeds_of_a_larger_space_are_all_of_the_engine_s_alike(root: Warehouse, space: int) -> None:
+    some = [drawn(i, "aggressive", seed=s, seed_space=space) for i, s in enumerate(seeds_of(KEY, space, 1, 24), 1)]
+    found = evidence(root, *some, tier="aggressive")
+    assert (found["basis"], found["kill_verdict"]) == ("drawn", "pass")
+
+
+def test_a_sweep_begins_where_a_part_of_the_order_does(root: Warehouse) -> None:
+    """Runs that each say they were the first of a sweep would leave no hole, whatever was left out."""
+    found = evidence(root, *(drawn(i, "aggressive", seed_first=i) for i in range(10, 400, 10)), tier="aggressive")
+    assert_open(found, "no sweep draws place 10 from place 10 on")
+
+
 @pytest.mark.parametrize("place", [0, 10_001, 2**62])
 def test_a_place_that_no_order_has_is_not_believed(root: Warehouse, place: int) -> None:
     found = evidence(root, drawn(1), drawn(2, seed_index=place))
@@ -368,6 +416,20 @@ def test_another_key_after_a_disappointing_look_changes_nothing(root: Warehouse)
     later = [drawn(i, seed=order[i - 1], seed_key="2", final_pnl=-i * 1.0) for i in range(1, 41)]
     found = evidence(root, *runs(5), *later)
     assert (found["seed_key"], found["n_independent"]) == ("1", 5)
+    assert found["kill_reason"].endswith("5 of 10000 seeds; 40 others are not of the order of key '1'")
+
+
+def test_a_seed_of_two_orders_is_of_the_one_that_came_first(root: Warehouse) -> None:
+    """30 of 30 killed; another order has the same seeds, or one that somebody ran even before."""
+    killed = list(runs(30, 30, "aggressive"))
+    key = next(key for key in map(str, range(1_000_000)) if seeds_of(key, SPACE, 1, 1) == ORDER[:1] and key != KEY)
+    other = seeds_of(key, SPACE, 1, 60)
+    later = [drawn(i, "aggressive", seed=seed, seed_key=key) for i, seed in enumerate(other, 1)]
+    before = row("aggressive", seed=other[40], seed_origin="listed", config=killed[0]["config"])
+
+    for rows in ([*killed, *later], [before, *killed, *later]):
+        found = evidence(root, *rows, tier="aggressive")
+        assert (found["seed_key"], found["n_independent"], found["kill_verdict"]) == (KEY, 30, "fail")
 
 
 # --- configurations -------------------------------------------------------------------------------------------

@@ -30,6 +30,21 @@ def first_of(part: Part, space: int) -> int:
     return 1 + min(space, _PARTED) * _BEGINS[part] // 100
 
 
+def firsts_of(space: int) -> set[int]:
+    """Return all places from which sweeps draw."""
+    return {first_of(part, space) for part in _BEGINS}
+
+
+def stands_for_all(space: int, engine: str | None) -> bool:
+    """Tell whether seeds drawn from 0 to this, exclusive, are like those drawn from all that the engine tells apart.
+
+    The engine takes them modulo its own space: each of those must come about as often as any other, within 0.1 %.
+    engine: kind; one that nobody knows counts as a real one.
+    """
+    told_apart = SEED_SPACE.get(engine or "", SEED_SPACE["external"])
+    return space % told_apart == 0 or space >= 1000 * told_apart
+
+
 class RunSeed(NamedTuple):
     """The seed of a run and how it came about, as its sidecar and the ledger name them.
 

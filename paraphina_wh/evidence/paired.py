@@ -160,7 +160,8 @@ class _Claim:
         """Return state and reason."""
         if known is not None:
             good, bad = (known.p_below, known.p_above) if self.more_is_worse else (known.p_above, known.p_below)
-            if good <= 1 - level:
+            # Both may have been proved in turn: what the pairs say more clearly counts.
+            if good <= 1 - level and good < bad:
                 return "pass", self.good
             if bad <= self.broken_at:
                 return "fail", self.bad

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from paraphina_wh.engine.seeds import seeds_of
+from paraphina_wh.engine.seeds import SEED_SPACE, firsts_of, seeds_of, stands_for_all
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence.bounds import ENDLESS
 
@@ -18,7 +18,7 @@ Basis = Literal["drawn", "all", "listed", "unknown", "assumed"]
 
 LATEST: Final = "latest"
 # To know the seed at a place, all before it must be worked out: a file may claim any place.
-_LAST_PLACE: Final = 1_000_000
+_LAST_PLACE: Final = 100_000
 _SHOWN: Final = 5
 
 
@@ -73,12 +73,12 @@ def sample_of(units: pl.DataFrame, choice: Choice) -> Sample:
     if config is None:
         return Sample(units, problem=_several(units, configs), configs=len(configs))
     of_config = units.filter(config=config).sort("line_no")
-    drawn = of_config.filter(pl.col("seed_origin") == "drawn", *(pl.col(name).is_not_null() for name in _OF_DRAW))
+    drawn = of_config.drop_nulls("order_line_no").sort("order_line_no", "line_no")
     if drawn.is_empty():
         return _not_drawn(of_config, config, len(configs), choice)
     # The order that came first: to begin another one after a disappointing look changes nothing.
-    key, space = drawn[0, "seed_key"], drawn[0, "seed_space"]
-    return _drawn(drawn.filter(seed_key=key, seed_space=space), of_config, config, len(configs))
+    first = drawn.filter(order_line_no=drawn[0, "order_line_no"])
+    return _drawn(first, of_config, config, len(configs), choice)
 
 
 def check_configs(units: pl.DataFrame, choice: Choice) -> None:
@@ -89,9 +89,6 @@ def check_configs(units: pl.DataFrame, choice: Choice) -> None:
         if start != LATEST and len(named) != 1:
             what = f"{start!r} is the start of {len(named)} configurations" if named else f"no configuration {start!r}"
             raise WarehouseError(what, f"one of {', '.join(held[:20])}, or {LATEST}", exit_code=2)
-
-
-_OF_DRAW: Final = ("seed", "seed_key", "seed_index", "seed_space")
 
 
 def _chosen(configs: pl.DataFrame, choice: Choice) -> str | None:
@@ -135,15 +132,18 @@ def _why_not_drawn(units: pl.DataFrame) -> str:
     return f"nobody knows how {named} came about"
 
 
-def _drawn(drawn: pl.DataFrame, of_config: pl.DataFrame, config: str, configs: int) -> Sample:
+def _drawn(drawn: pl.DataFrame, of_config: pl.DataFrame, config: str, configs: int, choice: Choice) -> Sample:
     """Return the sample of drawn seeds, a hole for each that was to be run and is not there."""
     key, space = str(drawn[0, "seed_key"]), int(drawn[0, "seed_space"])
     if problem := false_claim(drawn, key, space):
         return Sample(of_config, "unknown", problem, config, configs)
+    if problem := part_of_seeds(drawn, space):
+        basis: Basis = "assumed" if choice.assume_independent else "listed"
+        return Sample(drawn, basis, None if choice.assume_independent else problem, config, configs)
     places = planned(drawn)
     units = places.to_frame().join(drawn, on="seed_index", how="left", maintain_order="left")
     missing = len(places) - len(drawn)
-    basis: Basis = "all" if len(places) == space else "drawn"
+    basis = "all" if len(places) == space else "drawn"
     return Sample(units, basis, None, config, configs, key, space, missing, left_out=len(of_config) - len(drawn))
 
 
@@ -152,6 +152,10 @@ def false_claim(drawn: pl.DataFrame, key: str, space: int) -> str | None:
     last = int(drawn["seed_index"].max())  # type: ignore[arg-type]
     if not 1 <= int(drawn["seed_index"].min()) <= last <= min(space, _LAST_PLACE):  # type: ignore[arg-type]
         return f"no seed stands at place {last} of {space} in an order that can be checked"
+    firsts = pl.col("seed_first").is_in(firsts_of(space)) & (pl.col("seed_first") <= pl.col("seed_index"))
+    stray = drawn.filter(~firsts.fill_null(True))
+    if not stray.is_empty():
+        return f"no sweep draws place {stray[0, 'seed_index']} from place {stray[0, 'seed_first']} on"
     order = pl.DataFrame({"seed_index": range(1, last + 1), "there": seeds_of(key, space, 1, last)})
     found = drawn.join(order.cast({"there": pl.UInt64, "seed_index": pl.Int64}), on="seed_index")
     wrong = found.filter(pl.col("seed") != pl.col("there"))
@@ -159,6 +163,15 @@ def false_claim(drawn: pl.DataFrame, key: str, space: int) -> str | None:
         return None
     seed, place = wrong[0, "seed"], wrong[0, "seed_index"]
     return f"seed {seed} is not the one at place {place} of key {key!r}: not drawn as it says"
+
+
+def part_of_seeds(drawn: pl.DataFrame, space: int) -> str | None:
+    """Return why seeds drawn from this space say nothing of all that the engine tells apart; None when they do."""
+    engine = drawn[0, "engine"]
+    if stands_for_all(space, engine):
+        return None
+    told_apart = SEED_SPACE.get(engine or "", SEED_SPACE["external"])
+    return f"seeds drawn from 0..{space - 1} are no sample of the {told_apart} that the engine tells apart"
 
 
 def planned(drawn: pl.DataFrame) -> pl.Series:

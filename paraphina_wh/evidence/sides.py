@@ -12,7 +12,7 @@ from paraphina_wh.catalog import sql_folder
 from paraphina_wh.engine.seeds import SEED_SPACE
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence.bounds import ENDLESS
-from paraphina_wh.evidence.sample import false_claim
+from paraphina_wh.evidence.sample import false_claim, part_of_seeds
 from paraphina_wh.nearest import did_you_mean
 
 VIEWS: Final = ("engine_presets", "run_ledger", "runs", "experiment_runs")
@@ -62,7 +62,8 @@ class Side:
     def has_all_seeds(self) -> bool:
         """Tell whether every seed there is was run."""
         seeds = self.runs["seed"].drop_nulls().unique()
-        return bool(self.seed_space and len(seeds) == self.seed_space and seeds.max() < self.seed_space)  # type: ignore[operator]
+        space = self.seed_space
+        return bool(space and len(seeds) == space > seeds.max() and not part_of_seeds(self.runs, space))  # type: ignore[operator]
 
     @property
     def orders(self) -> list[tuple[str, int]]:
@@ -113,7 +114,7 @@ def order_of(a: Side, b: Side, *, assume_independent: bool) -> Order:
         return Order("all", a.seed_space or ENDLESS, unlike)
     if len(a.orders) == 1 and a.orders == b.orders:
         key, space = a.orders[0]
-        claims = (false_claim(side.runs, key, space) for side in (a, b))
+        claims = (false_claim(side.runs, key, space) or part_of_seeds(side.runs, space) for side in (a, b))
         return Order("drawn", space, unlike or next(filter(None, claims), ""))
     if assume_independent:
         return Order("assumed", ENDLESS, unlike)
