@@ -14,6 +14,8 @@
 --   margin_pnl_usd        | usd       | a mean final PnL that is lower by less is not worse: 5 % of the loss limit
 --   margin_drawdown_usd   | usd       | a mean drawdown that is deeper by less is not worse: 10 % of its budget
 --   margin_kill_prob      | frac      | a kill probability higher by less is not worse: a quarter of its budget, at least 0.005
+--   max_drawdown_q95_usd  | usd       | budget: largest 95 % quantile of the drawdown; null: none, as it is until somebody sets one
+--   max_drawdown_cvar95_usd | usd     | budget: largest mean of the deepest 5 %; null: none
 CREATE OR REPLACE VIEW evidence_ranges AS
 SELECT
     t.risk_tier,
@@ -22,7 +24,9 @@ SELECT
     2.5e0 * p.daily_loss_limit AS best_pnl_usd,
     0.05e0 * p.daily_loss_limit AS margin_pnl_usd,
     0.1e0 * t.max_drawdown_abs AS margin_drawdown_usd,
-    greatest(0.005e0, 0.25e0 * t.max_kill_prob) AS margin_kill_prob
+    greatest(0.005e0, 0.25e0 * t.max_kill_prob) AS margin_kill_prob,
+    CAST(NULL AS DOUBLE) AS max_drawdown_q95_usd,
+    CAST(NULL AS DOUBLE) AS max_drawdown_cvar95_usd
 FROM risk_tiers t
 JOIN engine_presets p ON p.profile = t.risk_tier
 ORDER BY t.tier_order;

@@ -48,9 +48,11 @@
 --   dd_q95                | usd       | 95 % quantile of the drawdowns seen
 --   dd_q95_lower          | usd       | that of all seeds at least
 --   dd_q95_upper          | usd       | that of all seeds at most
+--   dd_q95_verdict        | -         | pass, fail or undecided: is it within its budget? null where it has none
 --   dd_cvar95             | usd       | mean of the deepest 5 % of the drawdowns seen
 --   dd_cvar95_lower       | usd       | that of all seeds at least
 --   dd_cvar95_upper       | usd       | that of all seeds at most
+--   dd_cvar95_verdict     | -         | pass, fail or undecided: is it within its budget? null where it has none
 --   level                 | frac      | confidence level of each one-sided bound
 --   kill_free_runs_needed | count     | further runs without a kill that would prove the budget kept; null if decided, or too many
 --   pnl_runs_needed       | count     | further runs like those seen that would; null likewise
@@ -109,9 +111,11 @@ SELECT
     CAST(get_json_object(evidence_json, concat(tier, 'dd_q95')) AS DOUBLE) AS dd_q95,
     CAST(get_json_object(evidence_json, concat(tier, 'dd_q95_lower')) AS DOUBLE) AS dd_q95_lower,
     CAST(get_json_object(evidence_json, concat(tier, 'dd_q95_upper')) AS DOUBLE) AS dd_q95_upper,
+    get_json_object(evidence_json, concat(tier, 'dd_q95_verdict')) AS dd_q95_verdict,
     CAST(get_json_object(evidence_json, concat(tier, 'dd_cvar95')) AS DOUBLE) AS dd_cvar95,
     CAST(get_json_object(evidence_json, concat(tier, 'dd_cvar95_lower')) AS DOUBLE) AS dd_cvar95_lower,
     CAST(get_json_object(evidence_json, concat(tier, 'dd_cvar95_upper')) AS DOUBLE) AS dd_cvar95_upper,
+    get_json_object(evidence_json, concat(tier, 'dd_cvar95_verdict')) AS dd_cvar95_verdict,
     CAST(get_json_object(evidence_json, concat(tier, 'level')) AS DOUBLE) AS level,
     CAST(get_json_object(evidence_json, concat(tier, 'kill_free_runs_needed')) AS BIGINT) AS kill_free_runs_needed,
     CAST(get_json_object(evidence_json, concat(tier, 'pnl_runs_needed')) AS BIGINT) AS pnl_runs_needed,

@@ -80,7 +80,8 @@ SELECT
     e.kill_reason,
     e.pnl_n, e.pnl_mean, e.pnl_lower, e.pnl_upper, e.pnl_p_kept, e.pnl_p_broken, e.pnl_verdict, e.pnl_reason,
     e.dd_n, e.dd_mean, e.dd_lower, e.dd_upper, e.dd_p_kept, e.dd_p_broken, e.dd_verdict, e.dd_reason,
-    e.dd_q95, e.dd_q95_lower, e.dd_q95_upper, e.dd_cvar95, e.dd_cvar95_lower, e.dd_cvar95_upper,
+    e.dd_q95, e.dd_q95_lower, e.dd_q95_upper, e.dd_q95_verdict,
+    e.dd_cvar95, e.dd_cvar95_lower, e.dd_cvar95_upper, e.dd_cvar95_verdict,
     e.level, e.kill_free_runs_needed, e.pnl_runs_needed, e.dd_runs_needed,
     e.worst_drawdown_usd, e.worst_pnl_usd, e.best_pnl_usd
 FROM compared c

@@ -18,6 +18,7 @@ from paraphina_wh.engine.seeds import SEED_SPACE, seeds_of
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence import level_of_family, verdict_table
 from paraphina_wh.evidence.sample import Choice
+from paraphina_wh.evidence.verdicts import judge
 from paraphina_wh.export import export_alignment, write_alignment
 from paraphina_wh.ingest import Options, ingest_paths
 from paraphina_wh.warehouse import Warehouse, locate
@@ -181,6 +182,20 @@ def test_tails_have_bounds(root: Warehouse) -> None:
     assert (found["dd_q95"], found["dd_cvar95"]) == (95.0, pytest.approx(98.0))
     assert found["dd_q95_lower"] < 95 < found["dd_q95_upper"]
     assert found["dd_q95_lower"] <= found["dd_cvar95_lower"] <= 98 < found["dd_cvar95_upper"] <= 40000
+
+
+def test_tails_are_judged_where_they_have_a_budget(root: Warehouse) -> None:
+    """The quantile of 1 to 100 lies between its bounds: far below 100,000, above 1."""
+    file = write_lines(root.root / "d.jsonl", (drawn(i, max_drawdown=1.0 + i * 37 % 100) for i in range(1, 101)))
+    for budget, verdict in ((100_000.0, "pass"), (1.0, "fail"), (95.0, "undecided"), (None, None)):
+        with read_dataset(file) as connection:
+            columns = "max_drawdown_q95_usd, max_drawdown_cvar95_usd"
+            chosen = f"SELECT * EXCLUDE ({columns}), ?::DOUBLE AS max_drawdown_q95_usd, NULL AS max_drawdown_cvar95_usd"
+            connection.execute(f"CREATE TABLE chosen AS {chosen} FROM evidence_ranges", [budget])
+            connection.execute("CREATE OR REPLACE VIEW evidence_ranges AS FROM chosen")
+            judge(connection)
+            query = "SELECT dd_q95_verdict, dd_cvar95_verdict FROM evidence WHERE risk_tier = 'balanced'"
+            assert connection.sql(query).fetchall() == [(verdict, None)]
 
 
 # --- what is not there ----------------------------------------------------------------------------------------

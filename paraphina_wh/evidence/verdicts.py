@@ -86,7 +86,8 @@ def _tier(tier: Mapping[str, Any], units: pl.DataFrame, choice: Choice, level: f
         "kills": int((sample.units["kill_low"] == 1).sum()),
         "level": level,
         **{name: tier[name] for name in ("worst_drawdown_usd", "worst_pnl_usd", "best_pnl_usd")},
-        **_tail(sample, worst_dd, level),
+        **(tail := _tail(sample, worst_dd, level)),
+        **{f"dd_{kind}_verdict": _within(tail, kind, tier[f"max_drawdown_{kind}_usd"]) for kind in ("q95", "cvar95")},
         **{name: value for key, each in found.items() for name, value in _columns(key, each, sample, level).items()},
     }
 
@@ -196,6 +197,16 @@ def _tail(sample: Sample, worst: float, level: float) -> dict[str, float | None]
     least, most = _bounds_of_cvar(low, high, of_quantile.lower, worst, sample.space, level)
     values = (estimates[0], of_quantile.lower, of_quantile.upper, estimates[1], least, most)
     return dict(zip(names, values, strict=True))
+
+
+def _within(tail: Mapping[str, float | None], kind: str, budget: float | None) -> str | None:
+    """Return the verdict on a tail, None where it has no budget."""
+    lower, upper = tail[f"dd_{kind}_lower"], tail[f"dd_{kind}_upper"]
+    if budget is None:
+        return None
+    if lower is None or upper is None:
+        return "undecided"
+    return "pass" if upper <= budget else "fail" if lower > budget else "undecided"
 
 
 def _cvar(values: Values) -> float:
