@@ -111,6 +111,7 @@ def align(
     *,
     level: float | None = None,
     run_ids: Sequence[str] | None = None,
+    and_alike: bool = False,
     choice: Choice = EVERYTHING,
 ) -> Alignment:
     """Compare the runs of a dataset file with the risk budgets; see sql/55_evidence.sql, sql/56_alignment.sql.
@@ -119,7 +120,8 @@ def align(
     not asked for, unlike in the summary: the smallest record that other tools write has none.
 
     level: one-sided confidence level of the bounds; None is that of the view `evidence_settings`.
-    run_ids: only these runs of the file count; None is all of them. choice: of a configuration, and whether runs are
+    run_ids: only these runs of the file count; None is all of them. and_alike: and those of their configurations: what
+    was seen of them before is no longer open, whatever it was called. choice: of a configuration, and whether runs are
     taken for independent whose seeds were not drawn.
     Raises: WarehouseError when the file is missing, the level or a configuration is none (exit code 2), when the file
     holds no runs, names a column nowhere, or was edited.
@@ -131,7 +133,7 @@ def align(
         check_columns(connection, file)
         skipped = count_skipped(connection, "is_run")
         if run_ids is not None:
-            keep_runs(connection, run_ids)
+            keep_runs(connection, run_ids, and_alike=and_alike)
         judge(connection, choice, level)
         frame, evidence = _tables(connection)
         return Alignment(file, frame, evidence, skipped, count_reference_runs(connection))

@@ -68,6 +68,17 @@ def test_it_can_be_stopped_raised_and_repeated(invoke: Invoke, tmp_path: Path, m
     assert wh.open(tmp_path).sql("select count(*) from runs").item() == 40
 
 
+def test_another_label_and_another_order_are_no_second_chance(invoke: Invoke, tmp_path: Path) -> None:
+    """Ten runs of the order 1 came first: 24 of another one, without a kill, prove nothing beside them."""
+    line = ("run", "exp13", "--engine", "reference", "--ticks", "12", "--until-decided", "--format", "jsonl")
+    options = (*line, "--profiles", "aggressive", "--jobs", "1")
+    assert invoke(*options, "--max-runs", "10").exit_code == 0
+    other = invoke(*options, "--max-runs", "24", "--label-prefix", "other", "--seed", "2")
+
+    assert _verdicts(other)["aggressive", "kill probability"] == ("undecided", 10)
+    assert "24 others are not of the order of key '1'" in other.stdout
+
+
 def test_a_failed_run_ends_it_and_the_next_call_goes_on(invoke: Invoke, tmp_path: Path, many: Path) -> None:
     fails_once = '[ "$seed" = 2535 ] && [ ! -e healed ] && exit 101'
     frail = engine(tmp_path / "engine", NO_VERSION, FLAGS, fails_once, f'exec {shlex.quote(str(many))} "$@"')

@@ -93,6 +93,10 @@ def exp13(
     session = RunOptions(constants={"label_prefix": label_prefix}, profile_knobs=knobs, seed_part=part, **options)
     if until_decided != (max_runs is not None):
         raise click.UsageError("--until-decided and --max-runs N go together")
+    if until_decided and (configs or assume_independent):
+        raise click.UsageError(
+            "--until-decided judges drawn seeds of what it runs: no --config, no --assume-independent"
+        )
     if dry_run and max_runs is not None:
         _print_needs(warehouse, session, max_runs, level or 0.95, style)
         return
@@ -137,7 +141,7 @@ def _until_decided(
         done = run_until_decided(warehouse, session, max_runs, dataset, told, level=level, allow_mixed=allow_mixed)
     if style == "table":
         _print_exp13(warehouse, done.made, style)
-        click.echo("\n=== Verdicts on these runs alone ===")
+        click.echo("\n=== Verdicts on these configurations ===")
     print_frame(verdict_table(done.seen.evidence) if style == "table" and done.seen else done.verdicts, style)
     notice(f"{done.looks} looks: {'all is decided' if done.is_decided else 'not all is decided'}")
     if not done.complete or not done.seen or (gate and not holds(done.seen, gate)):

@@ -59,12 +59,15 @@ def _views_over_no_lines() -> tuple[str, ...]:
     return macros_sql(), f"CREATE VIEW dataset_rows AS {no_lines}", *(view_sql(name, Path()) for name in _VIEWS)
 
 
-def keep_runs(connection: DuckDBPyConnection, run_ids: Sequence[str]) -> None:
-    """Take all rows but these for no runs; the lines stay."""
+def keep_runs(connection: DuckDBPyConnection, run_ids: Sequence[str], *, and_alike: bool = False) -> None:
+    """Take all rows but these for no runs; the lines stay. and_alike: but these and those of their configurations."""
     connection.execute(
         "UPDATE dataset_lines SET is_run = false"
-        " WHERE run_id IS NULL OR run_id NOT IN (SELECT unnest($run_ids::VARCHAR[]))",
-        {"run_ids": list(run_ids)},
+        " WHERE (run_id IS NULL OR run_id NOT IN (SELECT unnest($run_ids::VARCHAR[])))"
+        " AND NOT ($and_alike AND coalesce(config IN ("
+        "SELECT config FROM dataset_lines WHERE config IS NOT NULL AND run_id IN (SELECT unnest($run_ids::VARCHAR[]))"
+        "), false))",
+        {"run_ids": list(run_ids), "and_alike": and_alike},
     )
 
 

@@ -34,7 +34,7 @@ class Decided:
     """What the looks came to.
 
     made: exp13 as after its last session. looks: how many there were. complete: every run of the last batch ended well.
-    seen: the alignment of the runs of this label prefix, of the profiles that were run; None without usable runs.
+    seen: the alignment of the runs of these configurations, of the profiles that were run; None without usable runs.
     """
 
     made: Exp13
@@ -91,8 +91,9 @@ def run_until_decided(
 ) -> Decided:
     """Add runs until every profile is proved to keep its budgets, or to break one, or has max_runs runs.
 
-    A profile of which that is known gets no more runs. The looks count the runs of this label prefix alone, not
-    what the dataset held before. A batch with a failed run ends it: repeat the command.
+    A profile of which that is known gets no more runs. The looks count the runs of these configurations,
+    those that the dataset held before included: another label is no second chance. A batch with a failed run ends it:
+    repeat the command.
     Raises: WarehouseError (exit code 2) for runs that can decide nothing.
     """
     _check(options, level)
@@ -116,7 +117,7 @@ def _look(
 ) -> Alignment | None:
     if made.alignment is None:
         return None
-    seen = align(warehouse, made.appended.file, level=level, run_ids=sorted(run_ids))
+    seen = align(warehouse, made.appended.file, level=level, run_ids=sorted(run_ids), and_alike=True)
     of_profiles = pl.col("risk_tier").is_in(profiles)
     return replace(seen, frame=seen.frame.filter(of_profiles), evidence=seen.evidence.filter(of_profiles))
 
