@@ -17,8 +17,8 @@ _SECRET_WORD: Final = re.compile(
     r"|[a-z]*(?:password|passwd|passphrase|secret|credential|token)s?"
     r"|[a-z]*(?:api|access|secret|private|priv|public|sign|signing|auth|master|encryption|session|ssh|rsa|hmac)keys?"
 )
-# Ours, and the hash of a plan.
-_NO_SECRET: Final = ("plan_key",)
+# Ours: the hash of a plan, and the name of an order of seeds.
+_NO_SECRET: Final = ("plan_key", "seed_key")
 _OPTION: Final = re.compile(r"--?([A-Za-z][\w.-]*)")
 _WHOLE: Final = re.compile(r"(--?)?([A-Za-z_][\w.-]*)(\s*[=:]\s*)(.+)", re.DOTALL)
 # From the start of a word alone: texts may be long.

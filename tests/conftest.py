@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -122,6 +123,8 @@ def report(record_property: Callable[[str, object], None]) -> Report:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let a process without tests take over half of what another has left: the slow ones are not evenly spread."""
+    # Below nohup it is ignored, and so it would be by what the tests start and hang up on.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if config.getoption("dist", "no") == "load":
         config.option.dist = "worksteal"
 

@@ -143,7 +143,7 @@ def test_the_difference_is_one_object_in_json(invoke: Invoke, tmp_path: Path) ->
     assert [(row["change"], row["line_no"], row["label"]) for row in made["runs"]] == [("added", 2, "new")]
     assert made["metrics"][0] == {
         "profile": "balanced", "metric": "final_pnl", "n_a": 1, "n_b": 2, "mean_a": 98.0, "mean_b": 99.0,
-        "change": 1.0, "std_err": None, "low": None, "high": None, "is_clear": None,
+        "change": 1.0, "std_err": None, "low": None, "high": None, "is_clear": None, "pairs": 0,
     }  # fmt: skip
     assert (result.stderr, result.exit_code) == (f"warning: {V002}: 1 lines are no runs, left out\n", 0)
 

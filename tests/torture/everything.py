@@ -43,7 +43,7 @@ KINDS: Final[Mapping[str, str]] = {
 _NOT_KEPT: Final[Mapping[str, str]] = {
     "runs": "",
     "ticks": "",
-    "dataset_rows": "prefix_sha256",
+    "dataset_rows": "prefix_sha256, evidence_json",
     "mc_runs": "ingested_at",
     "imported_summaries": "ingested_at",
 }

@@ -30,7 +30,7 @@ EXPERIMENTS: Final = ("exp13", "exp04_risk_regime", "exp04_multi_scenario", "exp
 # What does not name runs or lines one by one, and says nothing of the time of the ingest.
 SUMMARIES: Final = (
     *("experiment_summary", "scenario_summary", "validation_summary", "preset_source", "presets", "tier_presets"),
-    *("research_summary", "kill_evidence", "mean_evidence", "evidence", "alignment", "tuned_presets", "tuning_report"),
+    *("research_summary", "evidence", "alignment", "tuned_presets", "tuning_report"),
     *("safe_region_cells", "safe_region", "world_model_alignment", "latest_sweeps", "condensed_ticks"),
 )
 TABLE: Final = "profile,initial_q_tao,final_pnl_mean\nbalanced,{},1.5\nbalanced,{},2.5\n"
