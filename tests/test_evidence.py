@@ -222,8 +222,9 @@ def test_a_sweep_may_begin_later_in_the_order(root: Warehouse) -> None:
     found = evidence(root, *part, tier="aggressive")
     assert (found["n_missing"], found["kill_verdict"]) == (0, "pass")
 
-    both = evidence(root, *runs(3, 0, "aggressive"), *part, tier="aggressive")
-    assert (both["n_independent"], both["n_missing"]) == (27, 0)
+    # What chose the configuration does not prove it, nor does it speak against it.
+    both = evidence(root, *runs(3, 3, "aggressive"), *part, tier="aggressive")
+    assert (both["n_independent"], both["n_missing"], both["kill_verdict"]) == (24, 0, "pass")
 
 
 def test_the_kill_of_a_run_that_is_cut_off_is_unknown(root: Warehouse) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from paraphina_wh.catalog import connect, sql_folder, steady, view_sql
 from paraphina_wh.errors import WarehouseError
 from paraphina_wh.evidence import check_level
 from paraphina_wh.evidence.paired import Terms, Verdict, assumption, judge
-from paraphina_wh.evidence.sample import planned
+from paraphina_wh.evidence.sample import latest_part, planned
 from paraphina_wh.evidence.sides import VIEWS, Order, Side, find_side, order_of
 from paraphina_wh.known import TIERS, no_budget
 from paraphina_wh.scratch import scratch_database
@@ -85,6 +85,8 @@ def compare_sets(
         if side.tier not in TIERS:
             raise WarehouseError(f"{side.name}: {no_budget(side.tier)}", exit_code=2)
     order = order_of(baseline, candidate, assume_independent=assume_independent)
+    if order.basis == "drawn":
+        baseline, candidate = (replace(side, runs=latest_part(side.runs)) for side in (baseline, candidate))
     placed = pl.concat([_placed(baseline, order, "a"), _placed(candidate, order, "b")])
     places = _places(baseline, candidate, order, placed)
     with scratch_database(threads=1) as connection:

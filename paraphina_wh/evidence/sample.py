@@ -20,6 +20,7 @@ LATEST: Final = "latest"
 # To know the seed at a place, all before it must be worked out: a file may claim any place.
 _LAST_PLACE: Final = 100_000
 _SHOWN: Final = 5
+_FIRST: Final = pl.col("seed_first").fill_null(1)
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ def _drawn(drawn: pl.DataFrame, of_config: pl.DataFrame, config: str, configs: i
     if problem := part_of_seeds(drawn, space):
         basis: Basis = "assumed" if choice.assume_independent else "listed"
         return Sample(drawn, basis, None if choice.assume_independent else problem, config, configs)
+    if len(drawn) < space:
+        drawn = latest_part(drawn)
     places = planned(drawn)
     units = places.to_frame().join(drawn, on="seed_index", how="left", maintain_order="left")
     missing = len(places) - len(drawn)
@@ -174,11 +177,16 @@ def part_of_seeds(drawn: pl.DataFrame, space: int) -> str | None:
     return f"seeds drawn from 0..{space - 1} are no sample of the {told_apart} that the engine tells apart"
 
 
+def latest_part(drawn: pl.DataFrame) -> pl.DataFrame:
+    """Return the runs of the part of the order that lies furthest on.
+
+    What an earlier part chose it does not prove; and were both of them one sample, to go on with the earlier one would
+    put runs between those that were looked at.
+    """
+    return drawn.filter(_FIRST.eq(drawn.select(_FIRST.max()).item()))
+
+
 def planned(drawn: pl.DataFrame) -> pl.Series:
-    """Return all places from which sweeps drew: each from its first to the last that is there."""
-    sweep = pl.min_horizontal(pl.col("seed_first").fill_null(1).clip(1), "seed_index").alias("first")
-    last = drawn.group_by(sweep).agg(pl.col("seed_index").max().alias("last"))
-    steps = np.zeros(int(last["last"].max()) + 2, dtype=np.int64)  # type: ignore[arg-type]
-    np.add.at(steps, last["first"].to_numpy(), 1)
-    np.add.at(steps, last["last"].to_numpy() + 1, -1)
-    return pl.Series("seed_index", np.flatnonzero(np.cumsum(steps)), dtype=pl.Int64)
+    """Return all places from which a part was drawn: from its first to the last that is there."""
+    first, last = drawn.select(_FIRST.min(), pl.col("seed_index").max()).row(0)
+    return pl.int_range(first, last + 1, eager=True).alias("seed_index")
