@@ -25,6 +25,11 @@ from paraphina_wh.warehouse import Warehouse, new_batch
 
 _LOOK_FOR_DAMAGE_S: Final = 10.0
 
+_NO_DATASET: Final = (
+    "the warehouse holds no dataset, which these views are about: `paraphina-wh export dataset` makes one of its runs"
+)
+_NOT_JUDGED: Final = "the datasets came in with an earlier version, which judged nothing: `paraphina-wh run exp11` does"
+
 
 class Answer:
     """The rows of a query, in Arrow batches computed as they are asked for; they can be read once."""
@@ -112,12 +117,15 @@ def write_query(
     return rows
 
 
-def lacks_dataset(warehouse: Warehouse, sql: str) -> bool:
-    """Tell whether a query is about datasets, as `alignment` is, and the warehouse holds none."""
+def what_comes_first(warehouse: Warehouse, sql: str) -> str:
+    """Return what a query is about that the warehouse lacks, and what makes it; nothing when all is there."""
     named = catalog.views_named_in(sql)
     if "dataset_rows" not in named or len(named) == len(catalog.view_names()):
-        return False
-    return run_query(warehouse, "SELECT 1 FROM dataset_rows LIMIT 1").is_empty()
+        return ""
+    [(lines, judged)] = run_query(warehouse, "SELECT count(*), count(evidence_json) FROM dataset_rows").rows()
+    if not lines:
+        return _NO_DATASET
+    return _NOT_JUDGED if "evidence" in named and not judged else ""
 
 
 def _check_target(warehouse: Warehouse, path: Path) -> None:
@@ -137,8 +145,8 @@ __all__ = [
     "Answer",
     "Limits",
     "is_left_running",
-    "lacks_dataset",
     "open_query",
     "run_query",
+    "what_comes_first",
     "write_query",
 ]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from paraphina_wh.warehouse import Warehouse
@@ -166,6 +167,17 @@ def test_views_of_datasets_say_that_there_is_none(invoke: Invoke, filled: Wareho
     assert invoke("export", "dataset").exit_code == 0
     assert invoke("query", "FROM alignment", "--format", "csv").stderr == ""
     assert invoke("status").stderr == ""
+
+
+def test_datasets_of_earlier_versions_say_that_nothing_was_judged(invoke: Invoke, filled: Warehouse) -> None:
+    assert invoke("export", "dataset").exit_code == 0
+    (batch,) = (filled.datasets / "dataset=research_dataset_v001").glob("*.parquet")
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE rows AS SELECT * EXCLUDE (dataset, evidence_json) FROM '{batch}'")
+        connection.execute(f"COPY rows TO '{batch}' (FORMAT parquet)")
+    said = "the datasets came in with an earlier version, which judged nothing: `paraphina-wh run exp11` does\n"
+    assert invoke("query", "FROM evidence", "--format", "csv").stderr == said
+    assert invoke("query", "FROM research_summary", "--format", "csv").stderr == ""
 
 
 @pytest.mark.usefixtures("empty_warehouse")

@@ -27,9 +27,6 @@ _LONGEST_TEXT: Final = 2_000_000
 # A table is laid out as a whole, and its texts take some twenty times the memory of its values.
 _LARGEST_TABLE: Final = 32_000_000
 _BYTES_PER_CELL: Final = 8
-_NO_DATASET: Final = (
-    "the warehouse holds no dataset, which these views are about: `paraphina-wh export dataset` makes one of its runs"
-)
 
 
 @click.command()
@@ -63,15 +60,14 @@ def query(
     Tables on a terminal are shortened to --limit rows; files and pipes get every row.
     SQL that you did not write belongs to --untrusted: whatever it does, it ends in time and takes no more memory.
     """
-    from paraphina_wh.query import Limits, lacks_dataset, open_query, write_query
+    from paraphina_wh.query import Limits, open_query, write_query
 
     text, limits = _statement(sql, file), Limits(timeout, memory, untrusted)
     with _ends_with_the_command():
         if output is not None:
             rows = write_query(warehouse, text, output, limits, spreadsheet_safe=is_spreadsheet_safe())
             notice(f"{rows} rows written to {output}")
-            if lacks_dataset(warehouse, text):
-                notice(_NO_DATASET)
+            _tell_what_comes_first(warehouse, text)
             return
         with open_query(warehouse, text, limits) as answer:
             if style != "table":
@@ -80,8 +76,14 @@ def query(
                 print_lines(_plan_lines(answer.frames()))
             else:
                 print_frames(_no_larger_than_a_table(answer.frames()), style, limit=limit)
-        if lacks_dataset(warehouse, text):
-            notice(_NO_DATASET)
+        _tell_what_comes_first(warehouse, text)
+
+
+def _tell_what_comes_first(warehouse: Warehouse, sql: str) -> None:
+    from paraphina_wh.query import what_comes_first
+
+    if text := what_comes_first(warehouse, sql):
+        notice(text)
 
 
 def _plan_lines(frames: Iterable[pl.DataFrame]) -> Iterator[str]:
