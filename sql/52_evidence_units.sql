@@ -4,11 +4,11 @@
 --         seed is named, of one content.
 -- Reads:  dataset_rows, its runs.
 -- Note:   a whole run counts more than one that is cut off. Whole runs of one seed that differ leave the value between
---         the two. A seed that stands in several orders is of the one that came first. Seeds that were not drawn, but give the same content, are one unit: an engine may tell fewer seeds
---         apart than there are numbers. Content is the evidence_id, else PnL at the end, at its highest and lowest,
---         drawdown, ticks and kill; a line that names no evidence_id is a copy of one that does by these numbers.
---         A row that names no configuration has one of cfg_hash, engine and length: ticks asked for, else those of
---         the runs that were not killed.
+--         the two. A seed that stands in several orders is of the one that came first. Seeds that were not drawn, but
+--         give the same content, are one unit: an engine may tell fewer seeds apart than there are numbers. Content is
+--         the evidence_id, else PnL at the end, at its highest and lowest, drawdown, ticks and kill; a line that names
+--         no evidence_id is a copy of one that does by these numbers. A row that names no configuration has one of
+--         cfg_hash, engine and length: ticks asked for, else those of the runs that were not killed.
 --
 -- Columns:
 --   dataset               | -         | name of the dataset

@@ -38,7 +38,6 @@ ROWS = [
     ["e", "balanced", 0.00001, 0.0, 7, 1, False, "007", -1234.25, True],
     ["e", "aggressive", 0.5, 1e20, 8, 0, True, "a, b", 0.0, False],
 ]
-PATH_TABLE = "experiment,profile,init_q_tao,repeat,pnl_total,max_drawdown,time_to_kill,kill_switch\n"
 
 # Ways to write a value that other tools have.
 NUMBERS: list[Callable[[float], str]] = [

@@ -16,7 +16,6 @@ from paraphina_wh.sidecar import SeedOrigin
 # How many seeds of each kind of engine give different runs: 0 to this, exclusive.
 SEED_SPACE: Final = {"external": 10_000, "reference": 2**31}
 
-
 # What runs are for: no seed proves what it helped to choose.
 Part = Literal["choose", "prove", "prove again"]
 # Where each begins, in per cent of the first 10,000 places of the order: a sweep draws from the start on, what it
@@ -35,14 +34,18 @@ def firsts_of(space: int) -> set[int]:
     return {first_of(part, space) for part in _BEGINS}
 
 
+def told_apart(engine: str | None) -> int:
+    """Return how many seeds a kind of engine tells apart; one that nobody knows counts as a real one."""
+    return SEED_SPACE.get(engine or "", SEED_SPACE["external"])
+
+
 def stands_for_all(space: int, engine: str | None) -> bool:
     """Tell whether seeds drawn from 0 to this, exclusive, are like those drawn from all that the engine tells apart.
 
     The engine takes them modulo its own space: each of those must come about as often as any other, within 0.1 %.
-    engine: kind; one that nobody knows counts as a real one.
     """
-    told_apart = SEED_SPACE.get(engine or "", SEED_SPACE["external"])
-    return space % told_apart == 0 or space >= 1000 * told_apart
+    own = told_apart(engine)
+    return space % own == 0 or space >= 1000 * own
 
 
 class RunSeed(NamedTuple):

@@ -163,7 +163,7 @@ class _Claim:
             # Both may have been proved in turn: what the pairs say more clearly counts.
             if good <= 1 - level and good < bad:
                 return "pass", self.good
-            if bad <= self.broken_at:
+            if bad <= self.broken_at and bad < good:
                 return "fail", self.bad
         return "open", self.good
 

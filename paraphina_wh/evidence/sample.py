@@ -8,11 +8,10 @@ from typing import Final, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from paraphina_wh.engine.seeds import SEED_SPACE, firsts_of, seeds_of, stands_for_all
+from paraphina_wh.engine.seeds import firsts_of, seeds_of, stands_for_all, told_apart
 from paraphina_wh.errors import WarehouseError
-from paraphina_wh.evidence.bounds import ENDLESS
+from paraphina_wh.evidence.bounds import ENDLESS, Values
 
 Basis = Literal["drawn", "all", "listed", "unknown", "assumed"]
 
@@ -59,7 +58,7 @@ class Sample:
     missing: int = 0
     left_out: int = 0
 
-    def ends(self, name: str, least: float, most: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def ends(self, name: str, least: float, most: float) -> tuple[Values, Values]:
         """Return the low and the high end of a value for each run; those of the range where nobody knows it."""
         low, high = (self.units[f"{name}_{end}"].to_numpy() for end in ("low", "high"))
         return np.nan_to_num(low, nan=least), np.nan_to_num(high, nan=most)
@@ -173,8 +172,7 @@ def part_of_seeds(drawn: pl.DataFrame, space: int) -> str | None:
     engine = drawn[0, "engine"]
     if stands_for_all(space, engine):
         return None
-    told_apart = SEED_SPACE.get(engine or "", SEED_SPACE["external"])
-    return f"seeds drawn from 0..{space - 1} are no sample of the {told_apart} that the engine tells apart"
+    return f"seeds drawn from 0..{space - 1} are no sample of the {told_apart(engine)} that the engine tells apart"
 
 
 def latest_part(drawn: pl.DataFrame) -> pl.DataFrame:

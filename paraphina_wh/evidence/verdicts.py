@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from paraphina_wh.evidence import bounds, short
+from paraphina_wh.evidence.bounds import Values
 from paraphina_wh.evidence.sample import EVERYTHING, Choice, Sample, check_configs, sample_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-Values = NDArray[np.float64]
 
 _TAIL: Final = 0.95
 # Larger spaces are as good as endless, and not named in a reason.
@@ -26,7 +24,7 @@ _COUNTED: Final = 1_000_000
 _CUTS: Final = 12
 
 
-class Finding(NamedTuple):
+class Proof(NamedTuple):
     """What is known of one budget.
 
     n: runs that say something of it. estimate: their mean. p_kept, p_broken: the alpha at which that is proved.
@@ -92,7 +90,7 @@ def _tier(tier: Mapping[str, Any], units: pl.DataFrame, choice: Choice, level: f
     }
 
 
-def _columns(key: str, found: Finding, sample: Sample, level: float) -> dict[str, Any]:
+def _columns(key: str, found: Proof, sample: Sample, level: float) -> dict[str, Any]:
     return {
         f"{key}_n": found.n,
         "kill_prob" if key == "kill" else f"{key}_mean": found.estimate,
@@ -108,33 +106,36 @@ def _columns(key: str, found: Finding, sample: Sample, level: float) -> dict[str
 
 def verdict_of(p_kept: float, p_broken: float, alpha: float) -> str:
     """Return pass, fail or undecided; where both were proved in turn, what the runs say more clearly."""
-    if min(p_kept, p_broken) > alpha:
+    if min(p_kept, p_broken) > alpha or p_kept == p_broken:
         return "undecided"
     return "pass" if p_kept < p_broken else "fail"
 
 
-def _kill(sample: Sample, budget: float, level: float) -> Finding:
+def _kill(sample: Sample, budget: float, level: float) -> Proof:
     n, estimate = _known(sample, "kill")
     if sample.problem:
-        return Finding(n, estimate, problem=sample.problem)
+        return Proof(n, estimate, problem=sample.problem)
     low, high = sample.ends("kill", 0.0, 1.0)
     known = bounds.share(low, high, budget, sample.space, level)
     needed = None
     if min(known.p_below, known.p_above) > 1 - level:
         runs = bounds.runs_that_prove_few(high, bounds.FURTHER, budget, sample.space, level)
         needed = None if runs is None else runs - low.size
-    return Finding(n, estimate, known.lower, known.upper, known.p_below, known.p_above, needed)
+    return Proof(n, estimate, known.lower, known.upper, known.p_below, known.p_above, needed)
 
 
-def _mean(sample: Sample, name: str, budget: float, ends: tuple[float, float], level: float) -> Finding:
+def _mean(sample: Sample, name: str, budget: float, ends: tuple[float, float], level: float) -> Proof:
     n, estimate = _known(sample, name)
     problem = sample.problem or _beyond(sample, name, ends)
     if problem:
-        return Finding(n, estimate, problem=problem)
+        return Proof(n, estimate, problem=problem)
     low, high = sample.ends(name, *ends)
     known = bounds.mean(low, high, budget, ends, sample.space, level)
     is_floor = name == "pnl"
     kept, broken = (known.p_above, known.p_below) if is_floor else (known.p_below, known.p_above)
+    if known.lower == known.upper == budget:
+        # All seeds were run, and the mean is the budget itself, which keeps it.
+        broken = 1.0
     needed = None
     if min(kept, broken) > 1 - level:
         runs = (
@@ -143,7 +144,7 @@ def _mean(sample: Sample, name: str, budget: float, ends: tuple[float, float], l
             else bounds.runs_that_prove_mean(-high, bounds.FURTHER, -budget, (-ends[1], -ends[0]), sample.space, level)
         )
         needed = None if runs is None else runs - low.size
-    return Finding(n, estimate, known.lower, known.upper, kept, broken, needed)
+    return Proof(n, estimate, known.lower, known.upper, kept, broken, needed)
 
 
 def _known(sample: Sample, name: str) -> tuple[int, float | None]:
@@ -162,7 +163,7 @@ def _beyond(sample: Sample, name: str, ends: tuple[float, float]) -> str | None:
     return f"a {what} of {beyond[0]:.6g} usd is beyond the stated range of {ends[0]:.6g} to {ends[1]:.6g}"
 
 
-def _reason(key: str, found: Finding, sample: Sample, level: float) -> str:
+def _reason(key: str, found: Proof, sample: Sample, level: float) -> str:
     """Return in words what a verdict rests on."""
     alpha, is_floor = 1 - level, key == "pnl"
     assert found.lower is not None and found.upper is not None
@@ -182,7 +183,7 @@ def _reason(key: str, found: Finding, sample: Sample, level: float) -> str:
     )
     holes = len(sample.units) - found.n
     said += f"; {holes} unknown, the worse end counts" if holes else ""
-    return said + (f"; {sample.left_out} others are not of the order of key {sample.key!r}" if sample.left_out else "")
+    return said + (f"; {sample.left_out} others are not of the sample" if sample.left_out else "")
 
 
 def _tail(sample: Sample, worst: float, level: float) -> dict[str, float | None]:
