@@ -57,3 +57,10 @@ END;
 
 -- A value of a JSON text as text, as Spark calls it: `get_json_object(text, '$[0].name')`.
 CREATE OR REPLACE MACRO get_json_object(json_text, path) AS json_extract_string(json_text, path);
+
+-- What runs that may be pooled share, hashed. As a JSON array parts stay apart, and null is another thing than empty.
+CREATE OR REPLACE MACRO config_of(profile, cfg_hash, knobs_json, engine, engine_version, engine_sha256, ticks) AS substr(
+    sha256(CAST(to_json([
+        profile, coalesce(cfg_hash, knobs_json), engine, engine_version, engine_sha256, CAST(ticks AS VARCHAR)
+    ]) AS VARCHAR)), 1, 12
+);

@@ -76,18 +76,9 @@ SELECT
     coalesce(r.truncated, false) AS truncated,
     r.evidence_id,
     r.ticks_requested,
-    -- As a JSON array parts stay apart, and null is another thing than empty.
-    CASE
-        WHEN r.engine IS NOT NULL THEN substr(
-            sha256(
-                to_json([
-                    r.profile, coalesce(r.cfg_hash, r.knobs_json), r.engine, r.engine_version, r.engine_sha256,
-                    r.ticks_requested::VARCHAR
-                ])::VARCHAR
-            ),
-            1, 12
-        )
-    END AS config,
+    CASE WHEN r.engine IS NOT NULL THEN config_of(
+        r.profile, r.cfg_hash, r.knobs_json, r.engine, r.engine_version, r.engine_sha256, r.ticks_requested
+    ) END AS config,
     r.seed_origin,
     r.seed_key,
     r.seed_index,

@@ -1,7 +1,7 @@
 -- compared_runs: the runs that a name stands for.
 --
 -- Grain:  one row per run (run_id), failed ones included.
--- Reads:  runs, experiment_runs.
+-- Reads:  runs, experiment_runs; macros.
 -- Binds:  $name (what was asked for), $profile (null: any).
 -- Note:   a name is tried as run_id, label, experiment, configuration, sweep_id, profile, pattern of labels with * and ?,
 --         and as the first characters of a run_id, at least 6; the first that fits counts. A run that failed may not
@@ -32,19 +32,9 @@ WITH found AS (
     FROM (
         SELECT
             *,
-            -- As a JSON array parts stay apart, and null is another thing than empty.
-            substr(
-                sha256(
-                    to_json([
-                        profile,
-                        coalesce(cfg_hash, max(cfg_hash) OVER same_plan, knobs_json),
-                        engine,
-                        coalesce(engine_version, max(engine_version) OVER same_plan),
-                        engine_sha256,
-                        ticks_requested::VARCHAR
-                    ])::VARCHAR
-                ),
-                1, 12
+            config_of(
+                profile, coalesce(cfg_hash, max(cfg_hash) OVER same_plan), knobs_json, engine,
+                coalesce(engine_version, max(engine_version) OVER same_plan), engine_sha256, ticks_requested
             ) AS config
         FROM runs
         WINDOW same_plan AS (PARTITION BY profile, knobs_json, engine, engine_sha256, ticks_requested)
