@@ -113,6 +113,12 @@ def needed(base: Runs, shifted: Runs, orders: int, seed: int) -> tuple[int, int]
     return int(np.median(common)), int(np.median(other))
 
 
+def variances(base: Runs, shifted: Runs) -> tuple[float, float]:
+    """Return the variance of the difference of final PnL of other seeds, and of common ones, in usd^2."""
+    before, after = (runs["pnl_usd"].to_numpy() for runs in (base, shifted))
+    return float(before.var() + after.var()), float((after - before).var())
+
+
 def attack(seed: int, runs: int = 2000, ticks: int = 400) -> list[Figure]:
     """Return what came of both: see the module."""
     base, shifted = (runs_of(knobs, runs, ticks) for knobs in (BASE, SHIFTED))
@@ -120,6 +126,7 @@ def attack(seed: int, runs: int = 2000, ticks: int = 400) -> list[Figure]:
     promoted = sum(each.verdict.decision == "promote" for each in made)
     must = round(TRIALS * LEVEL)
     common, other = needed(base, shifted, ORDERS, seed)
+    unpaired, paired = variances(base, shifted)
     return [
         Figure(
             f"equal presets compared, {TRIALS} trials, a look after every pair: {promoted} promoted",
@@ -128,6 +135,10 @@ def attack(seed: int, runs: int = 2000, ticks: int = 400) -> list[Figure]:
         Figure(
             f"a shift of {_shift(base, shifted):.0f} usd, common seeds: {common} pairs; other seeds: {other}",
             *(3, min(3, other // common), "times fewer", seed),
+        ),
+        Figure(
+            f"variance of the difference of final PnL: {unpaired:,.0f} usd^2, on common seeds {paired:,.0f}",
+            *(5, min(5, int(unpaired / paired)), "times smaller", seed),
         ),
     ]
 
