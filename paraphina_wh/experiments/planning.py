@@ -141,7 +141,9 @@ def _check_seeds(changed: Spec, options: RunOptions) -> None:
             exit_code=2,
         )
     if not names_order(changed.seed):
-        raise WarehouseError(f"--seed must be a key of 1 to {LONGEST_KEY} characters, or none", exit_code=2)
+        raise WarehouseError(
+            f"--seed must be a key of 1 to {LONGEST_KEY} characters, or none", "such as `--seed 1`", exit_code=2
+        )
     for name, value, least in (
         ("--seed-start", changed.seed_start, 0),
         ("--seed-space", options.seed_space, 1),
